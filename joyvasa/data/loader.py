@@ -1,0 +1,251 @@
+"""Streaming loader of training examples: exact resume, and the same stream for any number of ranks and workers.
+
+The order of an epoch is a pure function of (seed, epoch) and the clips' keys. Global batch j takes examples
+[j G, (j + 1) G) of it, G = batch_size x world_size; rank r takes every world_size-th of these, and the worker that
+builds the batch is a matter of j alone. What is drawn for an example depends on (seed, epoch, example id).
+
+Shape suffixes: B batch, N window frames, C channels.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+from joyvasa.data.clips import ClipEntry, DatasetError
+from joyvasa.data.keyed import generator
+from joyvasa.data.windows import Crop, Example, Mode, Short, WindowSpec, read_pair, usable
+
+PREFETCH = 4
+ARRAYS = ("motion", "audio", "valid", "noise", "step_u", "drop_u")
+
+
+class Batch(TypedDict):
+    """B examples of two windows of N frames; see `windows.Example` for units.
+
+    motion and noise (B, 2N, C), audio (B, 640 * 2N), valid (B, 2N), step_u and drop_u (B, 2), weight (B,): float32.
+    key and draw name the examples.
+    """
+
+    motion: Tensor
+    audio: Tensor
+    valid: Tensor
+    noise: Tensor
+    step_u: Tensor
+    drop_u: Tensor
+    weight: Tensor
+    window: int
+    history: int
+    key: list[str]
+    draw: list[int]
+
+
+def collate(examples: Sequence[Example], window: int, history: int) -> Batch:
+    """Stack examples of equal length."""
+    arrays = {name: torch.from_numpy(np.stack([getattr(e, name) for e in examples])) for name in ARRAYS}
+    return Batch(
+        **arrays,
+        weight=torch.tensor([e.weight for e in examples], dtype=torch.float32),
+        window=window,
+        history=history,
+        key=[e.key for e in examples],
+        draw=[e.draw for e in examples],
+    )
+
+
+def epoch_plan(clips: int, *, seed: int, epoch: int, windows_per_clip: int, buffer: int, shuffle: bool) -> np.ndarray:
+    """Order of an epoch's examples over all ranks: (clips * windows_per_clip, 2) of (clip number, draw number).
+
+    Clips (numbered by sorted key) are shuffled; each gives its windows in a row, so that its bytes are still cached,
+    and a buffer of that many windows interleaves them.
+    """
+    rng = generator(seed, epoch, "order")
+    order = rng.permutation(clips) if shuffle else np.arange(clips)
+    plan = np.stack([order.repeat(windows_per_clip), np.tile(np.arange(windows_per_clip), clips)], axis=1)
+    if not shuffle or buffer <= 1:
+        return plan
+    held, out = list(range(min(buffer, len(plan)))), []
+    for incoming, slot in enumerate(rng.integers(0, buffer, max(len(plan) - buffer, 0)).tolist(), start=buffer):
+        out.append(held[slot])
+        held[slot] = incoming
+    rng.shuffle(held)
+    return plan[out + held]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """A broken clip met by a worker: sent as data, so that the message arrives without the worker's traceback."""
+
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class _EpochBatches(IterableDataset):
+    """What one rank reads of one epoch, whole batches; of the batches from `first` on, each worker builds its share."""
+
+    entries: list[ClipEntry]
+    plan: np.ndarray
+    spec: WindowSpec
+    crop: Crop
+    seed: int
+    epoch: int
+    first: int
+    batch_size: int
+    rank: int
+    world_size: int
+
+    def __iter__(self) -> Iterator[Batch | _Failure]:
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        batches = -(-len(self.plan) // (self.batch_size * self.world_size))
+        # Workers take turns beginning with batch `first`: DataLoader asks worker 0 first, resumed or not.
+        for batch in range(self.first + worker, batches, workers):
+            try:
+                yield self.build(batch)
+            except DatasetError as error:
+                yield _Failure(str(error))
+                return
+
+    def build(self, batch: int) -> Batch:
+        """This rank's part of global batch number `batch`."""
+        window, history = self.spec.draw(self.seed, self.epoch, batch)
+        size = self.batch_size * self.world_size
+        examples = []
+        for position in range(batch * size + self.rank, (batch + 1) * size, self.world_size):
+            clip, draw = self.plan[position % len(self.plan)].tolist()
+            weight = float(position < len(self.plan))
+            cut = {"window": window, "crop": self.crop, "seed": self.seed, "epoch": self.epoch}
+            examples.append(read_pair(self.entries[clip], **cut, draw=draw, weight=weight))
+        return collate(examples, window, history)
+
+
+def _as_is(batch: Any) -> Any:
+    return batch
+
+
+class WindowLoader:
+    """Batches of window pairs, epoch after epoch, with a position that can be saved and restored exactly.
+
+    Each pass over the loader is one epoch; with shuffle the next pass takes the next epoch unless `set_epoch` says
+    otherwise, without it (validation) every pass is the same. Batches count once they are handed out, not when they
+    are prefetched. `skipped` counts the clips left out with their reason.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[ClipEntry],
+        spec: WindowSpec,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int,
+        world_size: int,
+        num_workers: int,
+        mode: Mode,
+        short: Short,
+        truncate_p: float,
+        windows_per_clip: int,
+        buffer: int,
+        shuffle: bool,
+        pin_memory: bool,
+    ):
+        if min(batch_size, world_size, windows_per_clip) < 1 or not 0 <= rank < world_size or num_workers < 0:
+            raise ValueError(
+                f"batch_size={batch_size}, windows_per_clip={windows_per_clip}, rank={rank} of {world_size}, "
+                f"num_workers={num_workers} (expected at least 1, 1, a rank below the world size, 0); correct data.*"
+            )
+        self.spec, self.crop = spec, Crop(mode, short, truncate_p)
+        self.entries, self.skipped = usable(entries, spec, short)
+        if not self.entries:
+            raise DatasetError(f"no clip to read of {len(entries)} (skipped: {self.skipped}); set short=repeat or pad")
+        clips = "\n".join(f"{entry.key} {entry.frames}" for entry in self.entries)
+        self._data = f"{len(self.entries)} clips, {hashlib.sha256(clips.encode()).hexdigest()[:16]}"
+        self.batch_size, self.seed, self.rank, self.world_size = batch_size, seed, rank, world_size
+        self.num_workers, self.pin_memory = num_workers, pin_memory
+        self.windows_per_clip, self.buffer, self.shuffle = windows_per_clip, buffer, shuffle
+        self.epoch = self.batch = 0
+        self._position_given = True
+
+    def __len__(self) -> int:
+        """Batches of an epoch, the same on every rank and after a resume."""
+        return -(-len(self.entries) * self.windows_per_clip // (self.batch_size * self.world_size))
+
+    def set_epoch(self, epoch: int) -> None:
+        """The next pass is this epoch: from its beginning, or from where a state just loaded stands in it."""
+        if epoch != self.epoch or not self._position_given or self.batch >= len(self):
+            self.epoch, self.batch = epoch, 0
+        self._position_given = True
+
+    def state_dict(self) -> dict[str, Any]:
+        """Epoch, number of its batches handed out, and what the order is made of; plain values."""
+        return {"epoch": self.epoch, "batch": self.batch, "plan": self._plan_identity()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue with the batch after the saved one. Raises ValueError naming what differs from the saved order.
+
+        The number of workers may differ, and that of ranks if batch_size x world_size is the same.
+        """
+        saved, own = state["plan"], self._plan_identity()
+        differs = [
+            f"{name} {saved.get(name)!r} (now {own.get(name)!r})"
+            for name in sorted(saved.keys() | own.keys())
+            if saved.get(name) != own.get(name)
+        ]
+        if differs:
+            raise ValueError(
+                f"the saved position is in another order of examples: {', '.join(differs)}; resume with the settings "
+                "of the checkpoint, or start a new run from its weights"
+            )
+        self.epoch, self.batch = state["epoch"], state["batch"]
+        self._position_given = True
+
+    def _plan_identity(self) -> dict[str, Any]:
+        return {
+            "data": self._data,
+            "seed": self.seed,
+            "global_batch": self.batch_size * self.world_size,
+            "windows_per_clip": self.windows_per_clip,
+            "buffer": self.buffer,
+            "shuffle": self.shuffle,
+            "window": str(self.spec.window),
+            "history": str(self.spec.history),
+            "crop": f"{self.crop.mode}, {self.crop.short}, truncate_p {self.crop.truncate_p}",
+        }
+
+    def _begin(self) -> None:
+        """Settle where this pass starts: where it was told to, else the next epoch."""
+        if not self._position_given or self.batch >= len(self):
+            self.epoch, self.batch = self.epoch + int(self.shuffle), 0
+        self._position_given = False
+
+    def _epoch_batches(self) -> _EpochBatches:
+        order = {"windows_per_clip": self.windows_per_clip, "buffer": self.buffer, "shuffle": self.shuffle}
+        plan = epoch_plan(len(self.entries), seed=self.seed, epoch=self.epoch, **order)
+        place = (self.seed, self.epoch, self.batch, self.batch_size, self.rank, self.world_size)
+        return _EpochBatches(self.entries, plan, self.spec, self.crop, *place)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The batches that remain of this epoch. Raises DatasetError naming a broken clip."""
+        self._begin()
+        batches = DataLoader(
+            self._epoch_batches(),
+            batch_size=None,
+            collate_fn=_as_is,
+            num_workers=self.num_workers,
+            prefetch_factor=PREFETCH if self.num_workers else None,
+            pin_memory=self.pin_memory,
+            # Its own generator: DataLoader would draw from the global one, and a resumed run from another place of it.
+            generator=torch.Generator().manual_seed(self.seed),
+        )
+        for batch in batches:
+            if isinstance(batch, _Failure):
+                raise DatasetError(batch.message)
+            self.batch += 1
+            yield batch

@@ -1,0 +1,167 @@
+"""Clip -> training example: two consecutive windows and every number drawn for them, as pure functions.
+
+The history of the second window is the tail of the first. All that is random derives from (seed, epoch, example id).
+
+Shape suffixes: N window frames, T frames, C channels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from joyvasa.data.clips import ClipEntry, DatasetError
+from joyvasa.data.keyed import generator
+from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME
+
+Mode = Literal["random", "begin", "end"]
+Short = Literal["repeat", "pad", "reject"]
+MODES, SHORTS = ("random", "begin", "end"), ("repeat", "pad", "reject")
+WINDOWS = 2
+
+
+@dataclass(frozen=True)
+class WindowSpec:
+    """Frames of a window and of the history it sees: fixed numbers, or (low, high) drawn uniformly for each batch.
+
+    The history comes out of the window before, so it is never longer than the window drawn.
+    """
+
+    window: int | Sequence[int]
+    history: int | Sequence[int]
+
+    def __post_init__(self) -> None:
+        for name, least in (("window", 2), ("history", 0)):
+            low, high = _range(getattr(self, name))
+            if not least <= low <= high:
+                raise ValueError(f"{name}={low} to {high} frames (expected {least} <= low <= high); set data.{name}")
+            object.__setattr__(self, name, low if low == high else (low, high))
+
+    @property
+    def longest(self) -> int:
+        """The largest window that can be drawn, frames."""
+        return _range(self.window)[1]
+
+    def draw(self, seed: int, epoch: int, batch: int) -> tuple[int, int]:
+        """(window, history) frames of the global batch of this number, the same on every rank."""
+        rng = generator(seed, epoch, "window", batch)
+        window, history = (int(rng.integers(low, high + 1)) for low, high in map(_range, (self.window, self.history)))
+        return window, min(history, window)
+
+
+def _range(value: int | Sequence[int]) -> tuple[int, int]:
+    low, high = (value, value) if isinstance(value, int) else value
+    return int(low), int(high)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """How an example is cut from a clip.
+
+    mode: where the pair starts. short: what becomes of a clip shorter than the pair: `repeat` tiles motion and audio
+    and counts repeated frames as valid, as the official recipe does; `pad` holds the last frame over silence with
+    valid = 0; `reject` leaves the clip out. truncate_p: probability that the pair ends early (see `cut_end`).
+    """
+
+    mode: Mode
+    short: Short
+    truncate_p: float
+
+    def __post_init__(self) -> None:
+        if self.mode not in MODES or self.short not in SHORTS or not 0 <= self.truncate_p <= 1:
+            raise ValueError(f"{self} (expected mode in {MODES}, short in {SHORTS}, truncate_p in [0, 1])")
+
+
+@dataclass(frozen=True)
+class Example:
+    """Two consecutive windows of N frames and the numbers drawn for them.
+
+    motion (2N, C) un-normalised, audio (640 * 2N,) in [-1, 1], valid (2N,) 1 where a frame counts, noise (2N, C)
+    standard normal, step_u (2,) and drop_u (2,) uniform in [0, 1): for each window the diffusion step and guidance
+    dropout; all float32. weight: 0 for the repeats that fill an epoch's last batch, else 1.
+    """
+
+    key: str
+    draw: int
+    motion: np.ndarray
+    audio: np.ndarray
+    valid: np.ndarray
+    noise: np.ndarray
+    step_u: np.ndarray
+    drop_u: np.ndarray
+    weight: float
+
+
+def pair_start(frames: int, window: int, rng: np.random.Generator, mode: Mode) -> int:
+    """First frame of a pair of windows in a clip: uniform over all places, the begin or the end; 0 in a short clip."""
+    places = max(frames - WINDOWS * window, 0) + 1
+    # Drawn in every mode, so that the draws after it do not depend on the mode.
+    random = int(rng.random() * places)
+    return {"random": random, "begin": 0, "end": places - 1}[mode]
+
+
+def cut_end(valid_frames: int, rng: np.random.Generator, truncate_p: float) -> int:
+    """Truncation augmentation: with probability p the voice ends at a uniform frame of either window.
+
+    Returns the number of frames that remain, in [1, valid_frames]; all frames after it, the second window's included,
+    become invalid and silent, as behind the end of a recording.
+    """
+    chance, place = rng.random(2)
+    return 1 + int(place * (valid_frames - 1)) if chance < truncate_p else valid_frames
+
+
+def fill(motion_TC: np.ndarray, audio: np.ndarray, frames: int, short: Short) -> tuple[np.ndarray, np.ndarray]:
+    """Bring a clip shorter than the pair to `frames`: repeated, or its last frame held over silence."""
+    if short == "repeat":
+        return np.resize(motion_TC, (frames, motion_TC.shape[1])), np.resize(audio, frames * SAMPLES_PER_FRAME)
+    missing = frames - len(motion_TC)
+    return np.pad(motion_TC, ((0, missing), (0, 0)), mode="edge"), np.pad(audio, (0, missing * SAMPLES_PER_FRAME))
+
+
+def read_pair(
+    entry: ClipEntry, *, window: int, crop: Crop, seed: int, epoch: int, draw: int, weight: float = 1.0
+) -> Example:
+    """Example number `draw` of a clip in this epoch, reading only the frames it needs.
+
+    Raises DatasetError naming the clip if it is broken, or too short under short="reject".
+    """
+    frames = WINDOWS * window
+    if entry.frames < frames and crop.short == "reject":
+        raise DatasetError(f"clip {entry.key}: {entry.frames} frames (expected {frames}); set short to repeat or pad")
+    rng = generator(seed, epoch, entry.key, draw)
+    start = pair_start(entry.frames, window, rng, crop.mode)
+    stop = min(start + frames, entry.frames)
+    motion, audio = entry.motion(start, stop), entry.audio(start, stop)
+    valid_frames = frames if crop.short == "repeat" else stop - start
+    if stop - start < frames:
+        motion, audio = fill(motion, audio, frames, crop.short)
+    end = cut_end(valid_frames, rng, crop.truncate_p)
+    if end < valid_frames:
+        # The last frame is held: zeros would be a motion far from any face.
+        motion, audio = fill(motion[:end], audio[: end * SAMPLES_PER_FRAME], frames, "pad")
+    step_u, drop_u = rng.random((2, WINDOWS), dtype=np.float32)
+    return Example(
+        key=entry.key,
+        draw=draw,
+        motion=motion,
+        audio=audio,
+        valid=(np.arange(frames) < end).astype(np.float32),
+        noise=rng.standard_normal((frames, CHANNELS), dtype=np.float32),
+        step_u=step_u,
+        drop_u=drop_u,
+        weight=weight,
+    )
+
+
+def usable(entries: Sequence[ClipEntry], spec: WindowSpec, short: Short) -> tuple[list[ClipEntry], dict[str, int]]:
+    """The clips that can give examples, sorted by key, and how many were skipped for which reason.
+
+    Under short="reject" a clip must hold two windows of the greatest length that can be drawn.
+    """
+    least = WINDOWS * spec.longest if short == "reject" else 1
+    kept = sorted((entry for entry in entries if entry.frames >= least), key=lambda entry: entry.key)
+    rejected = len(entries) - len(kept)
+    return kept, {f"shorter than {least} frames": rejected} if rejected else {}

@@ -1,0 +1,148 @@
+"""Scores with intervals: every score is a function of clip weights, resampled over voices.
+
+A metric's per-clip terms are computed once; its *estimate* maps weights (R, N) on the N clips to values (R,). Weights
+of one give the score, weights drawn by the bootstrap give its interval, all resamples in one matrix product.
+
+Shape suffixes: R resamples, N clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Array = np.ndarray
+Estimate = Callable[[Array], Array]
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+TABLE_WIDTH = 120
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value with the bounds of its 95 % bootstrap interval; `n` clips entered; NaN always comes with a `note`."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    note: str = ""
+
+
+def resample_weights(keys: Sequence[str], seed: int, resamples: int = RESAMPLES) -> Array:
+    """How often each clip is drawn, (R, N): voices (distinct keys) drawn with replacement, as many as there are.
+
+    Several motions generated for one voice share its key and are drawn together: they are not independent evidence.
+    """
+    voices, voice_of_clip = np.unique(np.asarray(keys), return_inverse=True)
+    draws = np.random.default_rng(seed).multinomial(len(voices), np.full(len(voices), 1 / len(voices)), size=resamples)
+    return draws[:, voice_of_clip].astype(np.float64)
+
+
+def mean_of(values_N: Array) -> Estimate:
+    """Weighted mean of the finite values."""
+    values, present = np.nan_to_num(values_N, nan=0.0), np.isfinite(values_N).astype(np.float64)
+    return lambda weights_RN: divide(weights_RN @ values, weights_RN @ present)
+
+
+def ratio_of(numerator_N: Array, denominator_N: Array) -> Estimate:
+    """Ratio of weighted sums, so that long and lively clips count by what they hold."""
+    return lambda weights_RN: divide(weights_RN @ numerator_N, weights_RN @ denominator_N)
+
+
+def divide(numerator: Array, denominator: Array) -> Array:
+    """Quotient, NaN (without a warning) where the denominator is not positive."""
+    numerator, denominator = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
+
+
+def interval(estimate: Estimate, weights_RN: Array, n: int, note: str = "") -> Score:
+    """The estimate at equal weights and its percentile interval over the resamples.
+
+    Resamples where it is undefined are left out of the percentiles and counted in the note.
+    """
+    value = float(estimate(np.ones((1, weights_RN.shape[1])))[0])
+    if not np.isfinite(value):
+        return Score(np.nan, np.nan, np.nan, n, note or "undefined on these clips")
+    drawn = estimate(weights_RN)
+    defined = drawn[np.isfinite(drawn)]
+    if len(defined) < len(drawn):
+        note = join_notes(note, f"undefined in {len(drawn) - len(defined)} of {len(drawn)} resamples")
+    if len(defined) == 0:
+        return Score(value, np.nan, np.nan, n, note)
+    tail = 100 * (1 - CONFIDENCE) / 2
+    low, high = np.percentile(defined, [tail, 100 - tail])
+    return Score(value, float(low), float(high), n, note)
+
+
+def join_notes(*notes: str) -> str:
+    """The notes that say something, separated by semicolons."""
+    return "; ".join(note for note in notes if note)
+
+
+def paired_difference(per_clip_a: Array, per_clip_b: Array, seed: int) -> Score:
+    """Mean of a − b over clips where both are finite, with its bootstrap interval over clips.
+
+    Both (N,), the same clips in the same order, one value a voice. An interval that excludes 0 tells the systems apart.
+    """
+    a, b = np.asarray(per_clip_a, np.float64), np.asarray(per_clip_b, np.float64)
+    if a.shape != b.shape or a.ndim != 1:
+        raise ValueError(f"paired scores of shapes {a.shape} and {b.shape} (expected the same (clips,)): same clips?")
+    difference = (a - b)[np.isfinite(a) & np.isfinite(b)]
+    left_out = len(a) - len(difference)
+    note = f"{left_out} clips without a value in both left out" if left_out else ""
+    if len(difference) == 0:
+        return Score(np.nan, np.nan, np.nan, 0, join_notes("no clip has both values", note))
+    weights = resample_weights([str(i) for i in range(len(difference))], seed)
+    return interval(mean_of(difference), weights, len(difference), note)
+
+
+def table(rows: Mapping[str, Mapping[str, Score]]) -> str:
+    """Plain text: a row per system, a column per metric (value and interval), wrapped into blocks of 120 columns.
+
+    Notes follow, each once, with the systems and metrics they belong to.
+    """
+    metrics = list(dict.fromkeys(name for scores in rows.values() for name in scores))
+    label = max([len(name) for name in rows] + [len("system")])
+    cells = {(r, m): _cell(rows[r].get(m)) for r in rows for m in metrics}
+    width = {m: max([len(m)] + [len(cells[r, m]) for r in rows]) for m in metrics}
+    blocks: list[list[str]] = [[]]
+    used = label
+    for metric in metrics:
+        if blocks[-1] and used + 2 + width[metric] > TABLE_WIDTH:
+            blocks.append([])
+            used = label
+        blocks[-1].append(metric)
+        used += 2 + width[metric]
+    lines = []
+    for block in blocks:
+        lines.append("  ".join(["system".ljust(label)] + [m.rjust(width[m]) for m in block]))
+        lines += ["  ".join([r.ljust(label)] + [cells[r, m].rjust(width[m]) for m in block]) for r in rows]
+        lines.append("")
+    return "\n".join(lines + _notes(rows)).rstrip() + "\n"
+
+
+def _cell(score: Score | None) -> str:
+    if score is None:
+        return ""
+    return "-" if np.isnan(score.value) else f"{score.value:.2f} [{score.low:.2f}, {score.high:.2f}]"
+
+
+def _notes(rows: Mapping[str, Mapping[str, Score]]) -> list[str]:
+    """One line a note: `note: metric (system, system), metric (system)`."""
+    where: dict[str, dict[str, list[str]]] = {}
+    for system, scores in rows.items():
+        for metric, score in scores.items():
+            if score.note:
+                where.setdefault(score.note, {}).setdefault(metric, []).append(system)
+
+    def places(metrics: dict[str, list[str]]) -> str:
+        shared = list(metrics.values())
+        if all(systems == shared[0] for systems in shared):
+            return f"{', '.join(metrics)} ({'all' if len(shared[0]) == len(rows) else ', '.join(shared[0])})"
+        return ", ".join(f"{metric} ({', '.join(systems)})" for metric, systems in metrics.items())
+
+    return [f"note: {note}: {places(metrics)}" for note, metrics in where.items()]

@@ -1,0 +1,123 @@
+"""Sample a generator on clips it has never seen and score it beside the baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from joyvasa.data.keyed import stable_hash
+from joyvasa.data.shards import Clip, DatasetInfo
+from joyvasa.eval.baselines import fit_baselines
+from joyvasa.eval.motion import ClipMotion, MotionReference, Score, score_rows
+from joyvasa.models.generator import Guidance, MotionGenerator, Temperature, Windowing
+from joyvasa.models.samplers import Sampler
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Everything that decides a sample but the weights and the voice."""
+
+    sampler: Sampler
+    guidance: Guidance
+    windowing: Windowing
+    temperature: Temperature
+    seed: int
+    batch_size: int
+
+    def seed_of(self, key: str) -> int:
+        """A clip's own seed, the same whatever is sampled beside it."""
+        return stable_hash(f"{self.seed} {key}") % 2**63
+
+
+def sample(
+    generator: MotionGenerator, voices: dict[str, np.ndarray], how: Sampling, on_batch: Progress | None = None
+) -> dict[str, np.ndarray]:
+    """Motion (T, 70) by key for voices (640 T,) by key, in batches of similar length."""
+    order = sorted(voices, key=lambda key: (len(voices[key]), key))
+    out: dict[str, np.ndarray] = {}
+    for first in range(0, len(order), how.batch_size):
+        keys = order[first : first + how.batch_size]
+        motions = generator.generate(
+            [voices[key] for key in keys],
+            seeds=[how.seed_of(key) for key in keys],
+            sampler=how.sampler,
+            guidance=how.guidance,
+            windowing=how.windowing,
+            temperature=how.temperature,
+        )
+        out |= dict(zip(keys, motions, strict=True))
+        if on_batch:
+            on_batch(len(out), len(order))
+    return {key: out[key] for key in voices}
+
+
+def choose_clips(dataset: DatasetInfo, split: str, count: int) -> list[Clip]:
+    """The first `count` clips of a split, speaker after speaker in turn, so that few clips still are many speakers."""
+    by_speaker: dict[str, list] = {}
+    for entry in sorted(dataset.entries(split), key=lambda entry: entry.key):
+        by_speaker.setdefault(entry.speaker, []).append(entry)
+    rounds = max(map(len, by_speaker.values()))
+    turns = [entries[turn] for turn in range(rounds) for entries in by_speaker.values() if turn < len(entries)]
+    return [entry.load() for entry in turns[:count]]
+
+
+def other_voices(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+    """For each clip the voice of the next clip by another speaker; clips without one are left out."""
+    out = {}
+    for index, clip in enumerate(clips):
+        for step in range(1, len(clips)):
+            candidate = clips[(index + step) % len(clips)]
+            if candidate.meta["speaker"] != clip.meta["speaker"]:
+                out[clip.key] = candidate.audio
+                break
+    return out
+
+
+def clip_motions(
+    clips: Sequence[Clip], motions: dict[str, np.ndarray], others: dict[str, np.ndarray], windowing: Windowing
+) -> list[ClipMotion]:
+    """Generated motion beside what is known of each clip."""
+    return [
+        ClipMotion(
+            key=clip.key,
+            truth=clip.motion,
+            determined=clip.truth,
+            generated=motions[clip.key],
+            other=others.get(clip.key),
+            phones=[tuple(phone) for phone in clip.meta["phones"]] if clip.meta.get("phones") else None,
+            joins=windowing.joins(len(clip.motion)),
+        )
+        for clip in clips
+    ]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores by row and metric, and the motions they were taken from."""
+
+    rows: dict[str, dict[str, Score]]
+    clips: list[Clip]
+    motions: list[ClipMotion]
+
+
+def evaluate(
+    generator: MotionGenerator, dataset: DatasetInfo, clips: Sequence[Clip], how: Sampling, on_batch: Progress | None
+) -> Evaluation:
+    """The model's row, another voice's, the ceiling's and every baseline's, on `clips`.
+
+    The lips' principal directions, the scales and the baselines are fitted on the dataset's training split.
+    """
+    train = dataset.entries("train")
+    reference = MotionReference.fit(entry.motion() for entry in train)
+    own = sample(generator, {clip.key: clip.audio for clip in clips}, how, on_batch)
+    others = sample(generator, other_voices(clips), replace(how, seed=how.seed + 1), on_batch)
+    motions = clip_motions(clips, own, others, how.windowing)
+    baselines = fit_baselines((entry.audio(), entry.motion()) for entry in train)
+    predicted = {clip.key: baselines.predict(clip.audio) for clip in clips}
+    names = next(iter(predicted.values())).keys()
+    by_name = {name: {key: rows[name] for key, rows in predicted.items()} for name in names}
+    return Evaluation(score_rows(motions, by_name, reference, how.seed), list(clips), motions)

@@ -1,0 +1,62 @@
+"""The LightningDataModule: window loaders over a shard folder, split by rank."""
+
+from __future__ import annotations
+
+import lightning.pytorch as pl
+
+from joyvasa.data.loader import WindowLoader
+from joyvasa.data.shards import DatasetInfo
+from joyvasa.data.windows import WindowSpec
+
+
+class MotionData(pl.LightningDataModule):
+    """Training: shuffled window pairs at random places. Validation: one pair from the beginning of each clip, with
+    fixed draws, so that its loss is comparable between epochs and runs."""
+
+    def __init__(
+        self,
+        *,
+        dataset: DatasetInfo,
+        window,
+        history,
+        batch_size: int,
+        num_workers: int,
+        short: str,
+        truncate_p: float,
+        windows_per_clip: int,
+        buffer: int,
+        seed: int,
+    ):
+        super().__init__()
+        self.dataset, self.spec, self.seed = dataset, WindowSpec(window, history), seed
+        self.batch_size, self.num_workers, self.short = batch_size, num_workers, short
+        self.truncate_p, self.windows_per_clip, self.buffer = truncate_p, windows_per_clip, buffer
+
+    def _loader(self, split: str, **how) -> WindowLoader:
+        return WindowLoader(
+            self.dataset.entries(split),
+            self.spec,
+            batch_size=self.batch_size,
+            rank=self.trainer.global_rank,
+            world_size=self.trainer.world_size,
+            num_workers=self.num_workers,
+            short=self.short,
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
+            **how,
+        )
+
+    def train_dataloader(self) -> WindowLoader:
+        return self._loader(
+            "train",
+            seed=self.seed,
+            mode="random",
+            truncate_p=self.truncate_p,
+            windows_per_clip=self.windows_per_clip,
+            buffer=self.buffer,
+            shuffle=True,
+        )
+
+    def val_dataloader(self) -> WindowLoader:
+        return self._loader(
+            "validation", seed=0, mode="begin", truncate_p=0.0, windows_per_clip=1, buffer=1, shuffle=False
+        )

@@ -1,0 +1,224 @@
+"""Audio and video in and out: any sound file or video -> 16 kHz mono float32; frames and voice -> mp4.
+
+soundfile decodes what libsndfile knows (wav, flac, ogg, mp3, aiff); PyAV takes what it refuses (mp4, m4a, webm, wma).
+Everything is read by blocks and every file is written under a temporary name and then renamed.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+
+from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+
+BLOCK_SECONDS = 10
+PCM_SCALE = 32_768
+LOUDEST = 16.0  # decoders overshoot 1 a little; integers stored as floats overshoot it by thousands
+VIDEO_OPTIONS = {"crf": "18", "preset": "veryfast"}
+VOICE_BITS_PER_SECOND = 128_000
+
+
+@contextmanager
+def replacing(path: Path | str) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any exception.
+
+    A file that was there before survives every failure. Missing folders are made.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    except BaseException:  # Ctrl-C too must leave no half-written file
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def fit_frames(audio: np.ndarray) -> tuple[np.ndarray, int]:
+    """Audio (samples,) -> (audio padded with zeros to frames * 640 samples, frames = ceil(samples / 640))."""
+    frames = -(-len(audio) // SAMPLES_PER_FRAME)
+    return np.pad(audio, (0, frames * SAMPLES_PER_FRAME - len(audio))), frames
+
+
+def load_audio(path: Path | str) -> np.ndarray:
+    """Sound of a file, whatever its container, rate and channels -> (samples,) float32 in [-1, 1], 16 kHz mono.
+
+    Channels are averaged, the rate is changed by soxr HQ. Memory beyond the result is one block, so hours are fine.
+    Raises FileNotFoundError, or ValueError naming the file: not audio, no sound track, no samples, not finite.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such audio file; check the path")
+    if path.stat().st_size == 0:
+        raise ValueError(f"{path}: the file is empty (0 bytes); export or download it again")
+    samples = bytearray()  # grows in place: no second copy of a long recording at the end
+    for block in _resampled(_mono_blocks(path), path):
+        samples += memoryview(np.ascontiguousarray(block, dtype=np.float32)).cast("B")
+    if not samples:
+        raise ValueError(f"{path}: the sound track holds no samples; export or download it again")
+    return np.frombuffer(samples, dtype=np.float32)
+
+
+def decode_flac(data: bytes, start: int = 0, stop: int | None = None) -> np.ndarray:
+    """Samples [start, stop) of a 16 kHz mono FLAC file held in memory -> float32. Raises ValueError."""
+    try:
+        with soundfile.SoundFile(io.BytesIO(data)) as sound:
+            if (sound.samplerate, sound.channels) != (SAMPLE_RATE, 1):
+                raise ValueError(
+                    f"FLAC of {sound.samplerate} Hz, {sound.channels} channels (expected {SAMPLE_RATE} Hz mono); "
+                    "write it with encode_flac"
+                )
+            stop = sound.frames if stop is None else stop
+            if not 0 <= start <= stop <= sound.frames:
+                raise ValueError(f"samples [{start}, {stop}) lie outside a FLAC of {sound.frames} samples")
+            sound.seek(start)
+            return sound.read(stop - start, dtype="float32")
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{len(data)} bytes are not a whole FLAC file: {error}") from error
+
+
+def encode_flac(audio: np.ndarray) -> bytes:
+    """Audio (samples,) in [-1, 1] -> 16 bit, 16 kHz mono FLAC. Raises ValueError for another shape or NaN.
+
+    Integers are made here because libsndfile scales by 32767 when writing and by 32768 when reading.
+    """
+    audio = _checked_audio(audio, "encode_flac")
+    pcm = np.clip(np.rint(audio * PCM_SCALE), -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
+    buffer = io.BytesIO()
+    soundfile.write(buffer, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    return buffer.getvalue()
+
+
+def write_video(path: Path | str, frames: Iterable[np.ndarray], audio: np.ndarray | None, fps: int = FPS) -> int:
+    """Write an mp4 (h264 yuv420p, aac) and return the number of frames written.
+
+    frames: uint8 RGB (H, W, 3) of one size, taken one by one; an odd side repeats its last row or column.
+    audio: (samples,) 16 kHz mono, or None for a silent film; cut or padded with zeros to the length of the picture.
+    Raises ValueError for no frame or a frame of another shape or type; whatever happens, no half file is left.
+    """
+    import av
+
+    path = Path(path)
+    frames = iter(frames)
+    first = next(frames, None)
+    if first is None:
+        raise ValueError(f"{path}: no frame to write (expected at least one)")
+    audio = None if audio is None else _checked_audio(audio, str(path))
+    options = {"movflags": "+faststart"}
+    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4", options=options) as container:
+        picture = _video_stream(container, first, fps)
+        voice = None if audio is None else container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
+        if voice is not None:
+            voice.bit_rate = VOICE_BITS_PER_SECOND
+        written = 0
+        for frame in chain([first], frames):
+            _check_frame(frame, first.shape, path, written)
+            container.mux(picture.encode(_picture(frame, written)))
+            if voice is not None:
+                container.mux(voice.encode(_sound(audio, written, fps)))
+            written += 1
+        for stream in container.streams:
+            container.mux(stream.encode(None))
+    return written
+
+
+def _checked_audio(audio: np.ndarray, where: str) -> np.ndarray:
+    audio = np.asarray(audio, dtype=np.float32)
+    if audio.ndim != 1 or not np.isfinite(audio).all():
+        raise ValueError(f"{where}: audio of shape {audio.shape} (expected finite mono samples (samples,))")
+    return audio
+
+
+def _mono_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """(rate in Hz, mono float32 block) after block, by soundfile, or by PyAV for what libsndfile does not know."""
+    try:
+        sound = soundfile.SoundFile(path)
+    except (soundfile.LibsndfileError, TypeError):  # TypeError: a file called .raw, which has no header to read
+        yield from _mono_blocks_av(path)
+        return
+    with sound:
+        try:
+            for block in sound.blocks(sound.samplerate * BLOCK_SECONDS, dtype="float32", always_2d=True):
+                yield sound.samplerate, block.mean(axis=1)
+        except soundfile.LibsndfileError as error:
+            raise ValueError(f"{path}: damaged audio ({error}); export or download it again") from error
+
+
+def _mono_blocks_av(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    import av
+
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.audio:
+                kind = container.format.long_name
+                raise ValueError(f"{path}: no sound track (it reads as {kind}); give a file with a voice")
+            to_float = av.AudioResampler(format="fltp")
+            for frame in container.decode(audio=0):
+                for piece in to_float.resample(frame):
+                    yield piece.sample_rate, piece.to_ndarray().mean(axis=0)
+    except av.FFmpegError as error:
+        raise ValueError(f"{path}: not audio, or damaged ({error}); expected wav, flac, mp3, m4a, mp4, ...") from error
+
+
+def _resampled(blocks: Iterable[tuple[int, np.ndarray]], path: Path) -> Iterator[np.ndarray]:
+    """Blocks at any rate -> checked blocks at 16 kHz within [-1, 1]."""
+    stream, rate = None, None
+    for block_rate, block in blocks:
+        if rate is None and block_rate != SAMPLE_RATE:
+            stream = soxr.ResampleStream(block_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
+        if rate not in (None, block_rate):
+            raise ValueError(f"{path}: the sample rate changes from {rate} to {block_rate} Hz; convert the file first")
+        rate = block_rate
+        if not np.isfinite(block).all():
+            raise ValueError(f"{path}: samples are NaN or infinite; export the file again")
+        if len(block) and np.abs(block).max() > LOUDEST:
+            raise ValueError(f"{path}: peak {np.abs(block).max():.0f} (expected within [-1, 1]); rescale the samples")
+        yield np.clip(stream.resample_chunk(block) if stream else block, -1.0, 1.0)
+    if stream:
+        yield np.clip(stream.resample_chunk(np.empty(0, np.float32), last=True), -1.0, 1.0)
+
+
+def _video_stream(container, first: np.ndarray, fps: int):
+    stream = container.add_stream("libx264", rate=fps, options=VIDEO_OPTIONS)
+    height, width = first.shape[:2]
+    stream.height, stream.width = height + height % 2, width + width % 2  # yuv420p halves both sides
+    stream.pix_fmt = "yuv420p"
+    stream.codec_context.time_base = Fraction(1, fps)
+    return stream
+
+
+def _check_frame(frame: np.ndarray, shape: tuple[int, ...], path: Path, index: int) -> None:
+    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != shape:
+        raise ValueError(
+            f"{path}: frame {index} is {frame.dtype} {frame.shape} (expected uint8 (H, W, 3), all of one size)"
+        )
+
+
+def _picture(frame: np.ndarray, index: int):
+    import av
+
+    height, width = frame.shape[:2]
+    even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else frame
+    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
+    picture.pts = index
+    return picture
+
+
+def _sound(audio: np.ndarray, index: int, fps: int):
+    """The samples heard during frame `index`; zeros where the voice has ended."""
+    import av
+
+    start, stop = (round(k * SAMPLE_RATE / fps) for k in (index, index + 1))
+    part = audio[start:stop]
+    sound = av.AudioFrame.from_ndarray(np.pad(part, (0, stop - start - len(part)))[None], format="fltp", layout="mono")
+    sound.sample_rate, sound.pts, sound.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
+    return sound

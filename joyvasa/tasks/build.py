@@ -1,0 +1,128 @@
+"""Configuration -> objects: the generator, the training module, the dataset, the sampling."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from joyvasa.data.shards import DatasetInfo, open_dataset
+from joyvasa.data.synthetic import Corpus, write_corpus
+from joyvasa.eval.runner import Sampling
+from joyvasa.lit.checkpoints import find_checkpoint, load_averaged
+from joyvasa.lit.module import MotionModule
+from joyvasa.models.generator import Guidance, MotionGenerator, Temperature, Windowing
+from joyvasa.motion import CHANNELS, MotionStats
+
+# What a checkpoint fixes, and what it merely suggests: the latter can be given anew beside `checkpoint=`.
+FIXED = ("encoder", "denoiser", "diffusion", "normaliser")
+SUGGESTED = ("data", "sampler", "generation", "eval", "render", "loss", "optim", "name")
+
+
+def unit_stats() -> MotionStats:
+    """Placeholder of the right shapes, for a generator whose statistics come with its checkpoint."""
+    zeros, ones = torch.zeros(CHANNELS), torch.ones(CHANNELS)
+    return MotionStats(zeros, ones, zeros, ones, zeros, ones)
+
+
+def build_generator(cfg: DictConfig, stats: MotionStats) -> MotionGenerator:
+    """A new generator, its weights drawn from `seed`."""
+    torch.manual_seed(cfg.seed)
+    encoder = instantiate(cfg.encoder)
+    return MotionGenerator(
+        encoder=encoder,
+        denoiser=instantiate(cfg.denoiser, channels=CHANNELS, audio_width=encoder.width),
+        schedule=instantiate(cfg.diffusion.schedule),
+        target=instantiate(cfg.diffusion.target),
+        guidance_dropout=cfg.diffusion.guidance_dropout,
+        history_noise=cfg.diffusion.history_noise,
+        normaliser=instantiate(cfg.normaliser)(stats),
+    )
+
+
+def build_module(cfg: DictConfig, stats: MotionStats) -> MotionModule:
+    """The generator with its loss and optimizer."""
+    return MotionModule(
+        generator=build_generator(cfg, stats),
+        loss=instantiate(cfg.loss),
+        optimizer=instantiate(cfg.optim.optimizer),
+        schedule=instantiate(cfg.optim.schedule),
+        seed=cfg.seed,
+    )
+
+
+def build_sampling(cfg: DictConfig) -> Sampling:
+    return Sampling(
+        sampler=instantiate(cfg.sampler),
+        guidance=Guidance(cfg.generation.guidance),
+        windowing=Windowing(
+            cfg.generation.window, cfg.generation.history, cfg.generation.overlap, cfg.generation.noise
+        ),
+        temperature=Temperature(cfg.generation.temperature_lips, cfg.generation.temperature_rest),
+        seed=cfg.generation.seed,
+        batch_size=cfg.generation.batch_size,
+    )
+
+
+def prepare_dataset(cfg: DictConfig) -> DatasetInfo:
+    """Open `data.path`; where `data=synthetic` and nothing is there, make the corpus first (announced).
+
+    Raises ValueError when a synthetic corpus of other settings is there already.
+    """
+    folder = Path(cfg.data.path)
+    if cfg.data.synthetic is None:
+        return open_dataset(folder)
+    settings = OmegaConf.to_container(cfg.data.synthetic)
+    clips_per_shard, processes = settings.pop("clips_per_shard"), settings.pop("processes")
+    corpus = Corpus(**settings)
+    if not (folder / "dataset.json").exists():
+        return write_corpus(folder, corpus, clips_per_shard=clips_per_shard, processes=processes)
+    dataset = open_dataset(folder)
+    if dataset.description["source"] != str(corpus):
+        raise ValueError(
+            f"{folder} holds {dataset.description['source']}, the configuration asks for {corpus}; "
+            "give another data.path, or data=shards to use what is there"
+        )
+    return dataset
+
+
+def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig:
+    """`cfg` with what belongs to the checkpoint taken from the run's config.yaml.
+
+    Raises ValueError when the command line changes a part that the checkpoint's weights fix.
+    """
+    beside = checkpoint.resolve().parents[1] / "config.yaml"
+    if not beside.is_file():
+        raise FileNotFoundError(
+            f"{checkpoint}: its config.yaml is missing (expected {beside}); keep the run folder whole"
+        )
+    saved = OmegaConf.load(beside)
+    given = {item.split("=")[0].lstrip("+~").split(".")[0].split("@")[0] for item in overrides}
+    changed = sorted(given & set(FIXED))
+    if changed:
+        raise ValueError(f"{', '.join(changed)}: fixed by the checkpoint {checkpoint}; leave it out, or train anew")
+    OmegaConf.set_struct(cfg, False)
+    for name in FIXED:
+        cfg[name] = saved[name]
+    for name in SUGGESTED:
+        if name not in given and "experiment" not in given:
+            cfg[name] = saved[name]
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def load_generator(cfg: DictConfig, checkpoint: Path) -> tuple[MotionGenerator, int]:
+    """The generator with the averaged weights of a checkpoint, in evaluation mode, and the step it was saved at."""
+    module = build_module(cfg, unit_stats())
+    step = load_averaged(module, checkpoint)
+    return module.generator.eval(), step
+
+
+def open_checkpoint(cfg: DictConfig, overrides: list[str], example: str) -> tuple[DictConfig, Path]:
+    """The configuration a checkpoint belongs to, and its file. Raises ValueError when none is given."""
+    if cfg.checkpoint is None:
+        raise ValueError(f"checkpoint= is missing; for example: {example}")
+    checkpoint = find_checkpoint(cfg.checkpoint)
+    return adopt(cfg, checkpoint, overrides), checkpoint

@@ -1,0 +1,161 @@
+"""The typed root of the configuration: every argument of every task, so that a misspelt key fails at every level.
+
+Values live in conf/; what has a `_target_` is an object of the configuration and its keys are those of the target's
+signature, which `check_targets` compares before anything is built.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+
+@dataclass
+class SyntheticData:
+    """The corpus that is made when `data.path` holds none; see joyvasa.data.synthetic.Corpus."""
+
+    seed: int = MISSING
+    train_speakers: int = MISSING
+    validation_speakers: int = MISSING
+    clips_per_speaker: int = MISSING
+    seconds: float = MISSING
+    clips_per_shard: int = MISSING
+    processes: int = MISSING
+
+
+@dataclass
+class Data:
+    """What is read and how an example is cut from it; see joyvasa.data.windows and joyvasa.data.loader."""
+
+    path: str = MISSING
+    synthetic: SyntheticData | None = None
+    window: Any = MISSING
+    history: Any = MISSING
+    batch_size: int = MISSING
+    num_workers: int = MISSING
+    short: str = MISSING
+    truncate_p: float = MISSING
+    windows_per_clip: int = MISSING
+    buffer: int = MISSING
+
+
+@dataclass
+class Diffusion:
+    schedule: Any = MISSING
+    target: Any = MISSING
+    guidance_dropout: float = MISSING
+    history_noise: float = MISSING
+
+
+@dataclass
+class Optim:
+    optimizer: Any = MISSING
+    schedule: Any = MISSING
+
+
+@dataclass
+class Generation:
+    """How motion is sampled: see joyvasa.models.generator.Windowing and Guidance."""
+
+    window: int = MISSING
+    history: int = MISSING
+    overlap: int = MISSING
+    noise: str = MISSING
+    guidance: float = MISSING
+    temperature_lips: float = MISSING
+    temperature_rest: float = MISSING
+    seed: int = MISSING
+    batch_size: int = MISSING
+
+
+@dataclass
+class Eval:
+    clips: int = MISSING
+    split: str = MISSING
+    previews: int = MISSING
+
+
+@dataclass
+class Render:
+    species: str = MISSING
+    size: int = MISSING
+
+
+@dataclass
+class Paths:
+    runs: str = MISSING
+    run: str | None = None
+
+
+@dataclass
+class Root:
+    """Arguments of the tasks first, then the groups of conf/."""
+
+    task: Any = MISSING
+    name: str = MISSING
+    seed: int = MISSING
+    threads: int | None = None
+    run_id: str | None = None
+    resume: str | None = None
+    checkpoint: str | None = None
+    audio: str | None = None
+    out: str | None = None
+    data: Data = field(default_factory=Data)
+    encoder: Any = MISSING
+    denoiser: Any = MISSING
+    diffusion: Diffusion = field(default_factory=Diffusion)
+    normaliser: Any = MISSING
+    sampler: Any = MISSING
+    generation: Generation = field(default_factory=Generation)
+    loss: Any = MISSING
+    optim: Optim = field(default_factory=Optim)
+    trainer: Any = MISSING
+    callbacks: Any = MISSING
+    logger: Any = MISSING
+    eval: Eval = field(default_factory=Eval)
+    render: Render = field(default_factory=Render)
+    paths: Paths = field(default_factory=Paths)
+
+
+def conf_dir() -> Path:
+    """The configuration: inside an installed wheel joyvasa/conf, in a checkout conf/ beside the package."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "conf", package.parent / "conf"):
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"no configuration in {package / 'conf'} nor {package.parent / 'conf'}; reinstall joyvasa")
+
+
+def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
+    """Every node with a `_target_`, with its path in the configuration."""
+    if not OmegaConf.is_config(node) or OmegaConf.is_missing(DictConfig({"node": node}), "node"):
+        return
+    if OmegaConf.is_dict(node):
+        if "_target_" in node:
+            yield path, node
+        for key in node:
+            if not OmegaConf.is_missing(node, key):
+                yield from targets(node._get_node(key), f"{path}.{key}" if path else str(key))
+    elif OmegaConf.is_list(node):
+        for index in range(len(node)):
+            yield from targets(node._get_node(index), f"{path}[{index}]")
+
+
+def check_targets(cfg: DictConfig) -> None:
+    """Raise ValueError for a key that its target does not take, naming both and what there is."""
+    from hydra.utils import get_object
+
+    for path, node in targets(cfg):
+        parameters = inspect.signature(get_object(node["_target_"])).parameters
+        if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()) and not path.startswith("trainer"):
+            continue
+        surplus = [key for key in node if not str(key).startswith("_") and key not in parameters]
+        if surplus:
+            raise ValueError(
+                f"{path}.{surplus[0]}: {node['_target_']} takes no such argument (it has: {', '.join(parameters)})"
+            )

@@ -1,0 +1,110 @@
+"""task=sample: voices in, motion and previews out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+from tqdm import tqdm
+
+from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
+from joyvasa.media import fit_frames, load_audio
+from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME, lip_opening
+from joyvasa.tasks.build import build_sampling, load_generator, open_checkpoint
+from joyvasa.tasks.runs import write_json
+from joyvasa.tasks.score import portrait
+
+SOUND = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".mp4", ".mov", ".mkv", ".webm")
+SILENCE_DB = -45.0  # below full scale of the file's loudest frame
+_MAX_SECONDS = 3600
+
+
+def find_voices(path: Path) -> list[Path]:
+    """The file, or the sound and video files in a folder. Raises FileNotFoundError when there is none."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise FileNotFoundError(f"audio={path}: no such file or folder")
+    voices = sorted(p for p in path.iterdir() if p.suffix.lower() in SOUND)
+    if not voices:
+        raise FileNotFoundError(f"audio={path}: no sound file in this folder (endings looked for: {', '.join(SOUND)})")
+    return voices
+
+
+def loudness_db(audio: np.ndarray) -> np.ndarray:
+    """RMS of each motion frame in dB below the loudest frame, (640 T,) -> (T,)."""
+    rms = np.sqrt((audio.reshape(-1, SAMPLES_PER_FRAME).astype(np.float64) ** 2).mean(1))
+    return 20 * np.log10(np.maximum(rms, 1e-8) / max(rms.max(), 1e-8))
+
+
+def describe(audio: np.ndarray, motion_TC: np.ndarray) -> dict:
+    """How the mouth follows the voice: what can be said without knowing the words.
+
+    energy_correlation: Pearson of loudness (dB) and lip opening over speech frames. closed_in_silence: share of silent
+    frames whose opening is below the 20th percentile of the speech frames'. None where there is nothing to count.
+    """
+    level, opening = loudness_db(audio), lip_opening(motion_TC)
+    speech = level > SILENCE_DB
+    enough = speech.sum() > 10 and opening[speech].std() > 0
+    correlation = float(np.corrcoef(level[speech], opening[speech])[0, 1]) if enough else None
+    shut = None
+    if enough and (~speech).any():
+        shut = float((opening[~speech] < np.percentile(opening[speech], 20)).mean())
+    return {"energy_correlation": correlation, "silent_frames": int((~speech).sum()), "closed_in_silence": shut}
+
+
+def sample_voice(cfg: DictConfig, generator, path: Path, folder: Path, how) -> dict:
+    """Motion, film, sheet and curves of one voice; returns its row of the summary."""
+    audio, frames = fit_frames(load_audio(path))
+    if frames * SAMPLES_PER_FRAME > _MAX_SECONDS * SAMPLE_RATE:
+        raise ValueError(f"{path}: longer than an hour; cut it into pieces")
+    windows = len(how.windowing.starts(frames))
+    with tqdm(total=windows, desc=path.name, unit="window", leave=False) as bar:
+        motion = generator.generate(
+            [audio],
+            seeds=[how.seed_of(path.name)],
+            sampler=how.sampler,
+            guidance=how.guidance,
+            windowing=how.windowing,
+            temperature=how.temperature,
+            on_window=lambda done, total: bar.update(),
+        )[0]
+    temporary = folder / f"{path.stem}.tmp"
+    with open(temporary, "wb") as file:
+        np.save(file, motion)
+    temporary.replace(folder / f"{path.stem}.motion.npy")
+    face = portrait(cfg)
+    write_preview(folder / f"{path.stem}.mp4", motion, audio, portrait=face)
+    contact_sheet(folder / f"{path.stem}-sheet.png", motion, portrait=face)
+    plot_curves(folder / f"{path.stem}-curves.png", motion, audio, title=path.name)
+    return {"voice": path.name, "frames": frames, "seconds": frames / 25} | describe(audio, motion)
+
+
+def sample(cfg: DictConfig, overrides: list[str]) -> int:
+    """Needs `checkpoint=` and `audio=` (a file or a folder); writes to `out=`. Exit code 1 when no voice succeeded."""
+    example = "python run.py task=sample checkpoint=runs/demo/latest audio=VOICES out=DIR"
+    cfg, checkpoint = open_checkpoint(cfg, overrides, example)
+    if cfg.audio is None or cfg.out is None:
+        raise ValueError(f"audio= and out= are needed; for example: {example}")
+    voices, folder = find_voices(Path(cfg.audio)), Path(cfg.out)
+    generator, step = load_generator(cfg, checkpoint)
+    folder.mkdir(parents=True, exist_ok=True)
+    how = replace(build_sampling(cfg), batch_size=1)
+    rows, failed = [], {}
+    for path in tqdm(voices, desc="voices", unit="voice"):
+        try:
+            rows.append(sample_voice(cfg, generator, path, folder, how))
+        except (ValueError, OSError) as error:
+            failed[path.name] = str(error)
+    write_json(folder / "summary.json", {"checkpoint": str(checkpoint), "step": step, "voices": rows, "failed": failed})
+    for row in rows:
+        numbers = ", ".join(
+            f"{key} {row[key]:.2f}" for key in ("energy_correlation", "closed_in_silence") if row[key] is not None
+        )
+        print(f"{row['voice']}: {row['frames']} frames; {numbers or 'no speech found'}")
+    for name, reason in failed.items():
+        print(f"failed: {name}: {reason}")
+    print(f"written to {folder}")
+    return 0 if rows else 1

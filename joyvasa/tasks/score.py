@@ -1,0 +1,72 @@
+"""What train and validate have in common: sample, score, show, write."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
+
+from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
+from joyvasa.animate.puppet import PuppetPortrait
+from joyvasa.data.shards import DatasetInfo
+from joyvasa.eval.motion import table
+from joyvasa.eval.runner import Evaluation, choose_clips, evaluate
+from joyvasa.models.generator import MotionGenerator
+from joyvasa.tasks.build import build_sampling
+from joyvasa.tasks.runs import write_json
+
+
+def portrait(cfg: DictConfig) -> PuppetPortrait:
+    return PuppetPortrait(species=cfg.render.species, size=cfg.render.size)
+
+
+def score_and_show(
+    cfg: DictConfig, generator: MotionGenerator, dataset: DatasetInfo, folder: Path, facts: dict
+) -> dict:
+    """Write metrics.json and preview/ under `folder`, print the table and the paths; returns metrics.json."""
+    clips = choose_clips(dataset, cfg.eval.split, cfg.eval.clips)
+    with tqdm(total=2 * len(clips), desc="sampling unseen voices", unit="clip") as bar:
+        evaluation = evaluate(
+            generator, dataset, clips, build_sampling(cfg), lambda done, total: bar.update(done - bar.n % total)
+        )
+    result = facts | {
+        "dataset": {"path": str(dataset.folder), "sha256": dataset.sha, "split": cfg.eval.split, "clips": len(clips)},
+        "speakers": sorted({clip.meta["speaker"] for clip in clips}),
+        "sampling": OmegaConf.to_container(cfg.generation) | {"sampler": OmegaConf.to_container(cfg.sampler)},
+        "metrics": {
+            row: {name: asdict(score) for name, score in scores.items()} for row, scores in evaluation.rows.items()
+        },
+    }
+    write_json(folder / "metrics.json", result)
+    shown = show(cfg, evaluation, folder / "preview")
+    print(table(evaluation.rows))
+    print(f"\nscores    {folder / 'metrics.json'}")
+    for path in shown:
+        print(f"preview   {path}")
+    return result
+
+
+def show(cfg: DictConfig, evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Film, contact sheet and curves of the first clips, truth beside generated."""
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    pairs = list(zip(evaluation.clips, evaluation.motions, strict=True))[: cfg.eval.previews]
+    for clip, motion in tqdm(pairs, desc="drawing previews", unit="clip"):
+        name, phones = f"{clip.meta['speaker']}-{clip.key[:8]}", motion.phones
+        paths = [folder / f"{name}{ending}" for ending in (".mp4", "-sheet.png", "-curves.png")]
+        face = portrait(cfg)
+        write_preview(paths[0], motion.generated, clip.audio, portrait=face, truth_TC=clip.motion)
+        contact_sheet(paths[1], motion.generated, portrait=face, truth_TC=clip.motion, phones=phones)
+        plot_curves(
+            paths[2],
+            motion.generated,
+            clip.audio,
+            truth_TC=clip.motion,
+            determined_TC=clip.truth,
+            phones=phones,
+            title=name,
+        )
+        written += paths
+    return written

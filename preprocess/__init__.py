@@ -1,0 +1,1 @@
+"""Raw material -> shards: `python -m preprocess source=… output=DIR`."""

@@ -1,0 +1,42 @@
+"""`python -m preprocess source=synthetic output=DIR [seed=…]`: compose conf/preprocess.yaml, run the source."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+os.environ.setdefault("WDS_SECURE", "1")
+
+
+def _run(cfg) -> None:
+    from hydra.utils import instantiate
+
+    if cfg.output is None:
+        print(
+            "error: output= is missing; for example: python -m preprocess source=synthetic output=data/made",
+            file=sys.stderr,
+        )
+        sys.exit(2)
+    try:
+        dataset = instantiate(cfg.source, seed=cfg.seed)(cfg.output)
+    except (ValueError, OSError) as error:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    counts = ", ".join(f"{name}: {split['clips']} clips" for name, split in dataset.splits.items())
+    print(f"{dataset.folder}: {dataset.hours:.2f} h, {len(dataset.speakers)} speakers ({counts})")
+
+
+def main() -> None:
+    import hydra
+    from hydra.core.config_store import ConfigStore
+
+    from preprocess.config import Root, conf_dir
+
+    ConfigStore.instance().store(name="preprocess_root", node=Root)
+    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="preprocess")(_run)()
+
+
+if __name__ == "__main__":
+    main()
