@@ -11,12 +11,17 @@ os.environ.setdefault("WDS_SECURE", "1")
 
 def _run(cfg) -> None:
     from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
+    from omegaconf import OmegaConf
 
     from joyvasa.tasks.config import check_targets
 
     overrides = list(HydraConfig.get().overrides.task)
     multirun = HydraConfig.get().mode.name == "MULTIRUN"
+    # The typed root has checked it; plain from here, for a typed node refuses the parts of a checkpoint's config.yaml.
+    cfg = OmegaConf.create(OmegaConf.to_container(cfg))
+    OmegaConf.set_struct(cfg, True)
     try:
         check_targets(cfg)
         if cfg.threads is not None:
@@ -24,10 +29,11 @@ def _run(cfg) -> None:
 
             torch.set_num_threads(cfg.threads)
         code = instantiate(cfg.task)(cfg, overrides)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, InstantiationException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1" or multirun:
             raise
-        print(f"error: {error}\n(HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
+        reason = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        print(f"error: {reason}\n(HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
         code = 2
     if code and not multirun:
         sys.exit(code)

@@ -120,6 +120,8 @@ def resample(motion_TC: np.ndarray, fps: float, fps_out: float = FPS) -> np.ndar
     if fps <= 0 or fps_out <= 0:
         raise ValueError(f"frame rates must be positive, got {fps} -> {fps_out}")
     source = np.asarray(motion_TC, dtype=np.float64).copy()
+    if len(source) == 0:
+        raise ValueError("motion of 0 frames: nothing to resample")
     source[:, ROTATION] = np.unwrap(source[:, ROTATION], axis=0, period=360.0)
     frames = max(1, round(len(source) * fps_out / fps))
     position = np.arange(frames) * fps / fps_out

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import nn
+
+_BROKEN = "not a whole checkpoint of this framework; take previous.ckpt beside it, or train anew"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -32,7 +35,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             ) from error
 
     def load_checkpoint(self, path, map_location=None, weights_only=True) -> dict[str, Any]:
-        return torch.load(path, map_location=map_location or "cpu", weights_only=True)
+        return read_checkpoint(path)
 
 
 class Checkpoints(ModelCheckpoint):
@@ -41,29 +44,54 @@ class Checkpoints(ModelCheckpoint):
 
     def __init__(self, *, folder: str, monitor: str, mode: str, every_steps: int):
         super().__init__(
-            dirpath=folder, filename="best", monitor=monitor, mode=mode, save_top_k=1, enable_version_counter=False
+            dirpath=folder,
+            filename="best",
+            monitor=monitor,
+            mode=mode,
+            save_top_k=1,
+            save_on_train_epoch_end=False,
+            enable_version_counter=False,
         )
         self.every_steps = every_steps
+        self._saved_step: int | None = None
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
-        stepped = trainer.global_step != getattr(self, "_saved_step", None)
-        if stepped and trainer.global_step and trainer.global_step % self.every_steps == 0:
+        if self._due(trainer) and between_steps(trainer):
             self.keep(trainer)
 
+    def on_validation_end(self, trainer, pl_module) -> None:
+        super().on_validation_end(trainer, pl_module)
+        if self._due(trainer) and not trainer.sanity_checking:
+            self.keep(trainer)
+
+    def _due(self, trainer) -> bool:
+        return trainer.global_step % self.every_steps == 0 or trainer.global_step == trainer.max_steps
+
     def keep(self, trainer) -> Path:
-        """Save the present state as `last.ckpt`; returns its path."""
-        self._saved_step = trainer.global_step
+        """Save the present state as `last.ckpt`, unless this step's is saved already; returns its path."""
         last = Path(self.dirpath) / "last.ckpt"
+        if trainer.global_step == self._saved_step:
+            return last
         if trainer.is_global_zero and last.exists():
-            os.replace(last, last.with_name("previous.ckpt"))
-            os.link(last.with_name("previous.ckpt"), last)
+            # A second name for the old file, then the new one in its place: `last.ckpt` is never absent.
+            other_name = last.with_name("previous.ckpt.tmp")
+            other_name.unlink(missing_ok=True)
+            os.link(last, other_name)
+            os.replace(other_name, last.with_name("previous.ckpt"))
         trainer.save_checkpoint(last)
+        self._saved_step = trainer.global_step
         return last
 
     def on_train_end(self, trainer, pl_module) -> None:
-        if trainer.global_step != getattr(self, "_saved_step", None):
-            self.keep(trainer)
+        self.keep(trainer)
+
+
+def between_steps(trainer) -> bool:
+    """Whether a state saved in `on_train_batch_end` is exact: no gradients pending, and no validation about to run,
+    which a run resumed from there would leave out (save in `on_validation_end` then)."""
+    loop = trainer.fit_loop
+    return not loop._should_accumulate() and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
 
 
 def find_checkpoint(path: str | Path) -> Path:
@@ -78,18 +106,30 @@ def find_checkpoint(path: str | Path) -> Path:
     raise FileNotFoundError(f"{path}: no checkpoint there (expected checkpoints/best.ckpt); train one: make demo")
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A training checkpoint's content, on the CPU, without running any code in it.
+
+    Raises ValueError when the file is cut off, of another kind, or holds more than tensors and plain containers.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        whole = {"state_dict", "global_step", "callbacks", "loops"} <= checkpoint.keys()
+    except (RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
+        raise ValueError(f"{path}: {_BROKEN} ({str(error).splitlines()[0]})") from error
+    if not whole:
+        raise ValueError(f"{path}: {_BROKEN}")
+    return checkpoint
+
+
 def load_averaged(module: nn.Module, path: Path) -> int:
     """Load the averaged weights, where there is an average, into a LightningModule; returns the step it was saved at.
 
     Raises ValueError when the file is no whole checkpoint or is of another model, naming the keys.
     """
+    checkpoint = read_checkpoint(path)
+    state = dict(checkpoint["state_dict"]) | checkpoint["callbacks"].get("EMA", {}).get("average", {})
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-        state = dict(checkpoint["state_dict"])
-    except Exception as error:
-        raise ValueError(f"{path}: not a whole checkpoint of this framework ({error})") from error
-    state |= checkpoint.get("callbacks", {}).get("EMA", {}).get("average", {})
-    wrong = module.load_state_dict(state, strict=False)
-    if wrong.missing_keys or wrong.unexpected_keys:
-        raise ValueError(f"{path}: of another model (missing {wrong.missing_keys}, surplus {wrong.unexpected_keys})")
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path}: of another model than its config.yaml describes ({error})") from error
     return int(checkpoint["global_step"])

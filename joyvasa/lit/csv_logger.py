@@ -30,7 +30,7 @@ class CurveLogger(Logger):
 
     @property
     def version(self) -> str:
-        return self.path.parent.name
+        return ""  # the progress bar would show it at each step
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:

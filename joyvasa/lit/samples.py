@@ -19,7 +19,7 @@ LOGGED = (
 
 
 class SampleMetrics(pl.Callback):
-    """Every `every_steps` steps, on rank 0, by the averaged weights: `val/<metric>` of `clips` clips, a film, its curves.
+    """Every `every_steps` steps, on rank 0, by the averaged weights: `val/<metric>` of `clips` clips, a film, curves.
 
     Other ranks wait. Takes no random numbers from training: each clip is sampled from its own seed.
     """

@@ -54,6 +54,8 @@ class NoiseSchedule(nn.Module):
         super().__init__()
         if name not in BETAS:
             raise ValueError(f"unknown noise schedule {name!r}: choose from {', '.join(BETAS)}")
+        if steps < 1:
+            raise ValueError(f"diffusion.schedule.steps={steps}: expected at least 1")
         self.num_steps = steps
         betas = torch.cat([torch.zeros(1), BETAS[name](steps)])
         alphas = 1 - betas

@@ -178,6 +178,9 @@ class MotionGenerator(nn.Module):
         batch. Behind a voice's end its last feature is held; frames there are dropped. `on_window(done, total)`
         reports progress.
         """
+        if not audios or min(map(len, audios)) == 0:
+            empty = [number for number, audio in enumerate(audios) if len(audio) == 0]
+            raise ValueError(f"nothing to generate: {len(audios)} voices, empty ones: {empty}")
         device = self.normaliser.offset.device
         features = [self.encoder(torch.from_numpy(audio)[None].to(device))[0] for audio in audios]
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]

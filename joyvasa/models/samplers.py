@@ -71,7 +71,11 @@ class DDIM:
 
 
 class DPMSolverPP:
-    """DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095), multistep second order; the last step is first order."""
+    """DPM-Solver++(2M) (Lu et al. 2022, arXiv 2211.01095), multistep second order.
+
+    What comes out is the denoiser's own estimate at step 1. On long schedules (hundreds of steps) walked in few, the
+    last extrapolation overshoots: take DDIM there.
+    """
 
     def __init__(self, *, steps: int):
         self.steps = steps

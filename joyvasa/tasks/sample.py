@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
+from joyvasa.eval.baselines import loudness_db
 from joyvasa.media import fit_frames, load_audio
 from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME, lip_opening
 from joyvasa.tasks.build import build_sampling, load_generator, open_checkpoint
@@ -17,7 +18,7 @@ from joyvasa.tasks.runs import write_json
 from joyvasa.tasks.score import portrait
 
 SOUND = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".mp4", ".mov", ".mkv", ".webm")
-SILENCE_DB = -45.0  # below full scale of the file's loudest frame
+SILENCE_DB = -45.0  # RMS of a frame below full scale
 _MAX_SECONDS = 3600
 
 
@@ -31,12 +32,6 @@ def find_voices(path: Path) -> list[Path]:
     if not voices:
         raise FileNotFoundError(f"audio={path}: no sound file in this folder (endings looked for: {', '.join(SOUND)})")
     return voices
-
-
-def loudness_db(audio: np.ndarray) -> np.ndarray:
-    """RMS of each motion frame in dB below the loudest frame, (640 T,) -> (T,)."""
-    rms = np.sqrt((audio.reshape(-1, SAMPLES_PER_FRAME).astype(np.float64) ** 2).mean(1))
-    return 20 * np.log10(np.maximum(rms, 1e-8) / max(rms.max(), 1e-8))
 
 
 def describe(audio: np.ndarray, motion_TC: np.ndarray) -> dict:

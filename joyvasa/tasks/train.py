@@ -9,20 +9,23 @@ import time
 import warnings
 from pathlib import Path
 
-import torch
 from hydra.utils import instantiate
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
-from joyvasa.lit.checkpoints import AtomicCheckpointIO, find_checkpoint
+from joyvasa.lit.checkpoints import AtomicCheckpointIO, find_checkpoint, read_checkpoint
 from joyvasa.lit.csv_logger import CurveLogger
 from joyvasa.lit.data_module import MotionData
 from joyvasa.lit.interrupt import TrainingInterrupted
 from joyvasa.lit.samples import SampleMetrics
 from joyvasa.tasks.build import build_module, build_sampling, load_generator, prepare_dataset
-from joyvasa.tasks.runs import find_resume, make_run_folder, write_config
+from joyvasa.tasks.runs import find_resume, make_run_folder, shared_run_id, write_config
 from joyvasa.tasks.score import portrait, score_and_show
 
 _LOADER = ("window", "history", "batch_size", "num_workers", "short", "truncate_p", "windows_per_clip", "buffer")
+
+# Lightning's advice on what is so by design: a resumed run's folder is not empty, few batches an epoch, no workers.
+_EXPECTED = ".*(LeafSpec|does not have many workers|logging interval|exists and is not empty|in eval mode).*"
 
 
 def resume_command(folder: Path) -> str:
@@ -36,7 +39,7 @@ def resume_command(folder: Path) -> str:
 def train(cfg: DictConfig, overrides: list[str]) -> int:
     """Exit code: 0, or 130 after Ctrl-C (143 after SIGTERM) with the command that goes on printed."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=".*(LeafSpec|does not have many workers|logging interval).*")
+    warnings.filterwarnings("ignore", message=_EXPECTED)
     rank_zero = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("RANK", "0")) == 0
     dataset = prepare_dataset(cfg) if rank_zero else wait_for_dataset(cfg)
     resume = find_resume(cfg)
@@ -49,27 +52,17 @@ def train(cfg: DictConfig, overrides: list[str]) -> int:
         dataset.stats.save(folder / "stats.safetensors")
         size = sum(p.numel() for p in module.parameters()) / 1e6
         print(f"{size:.2f} M parameters, {dataset.hours:.2f} h of motion, run folder {folder}", flush=True)
-    loggers = [logger for logger in instantiate(cfg.logger).values()]
-    if resume:
-        step = torch.load(resume, map_location="cpu", weights_only=True, mmap=True)["global_step"]
-        print(f"resuming {resume} at step {step}", flush=True)
-        for logger in loggers:
-            if isinstance(logger, CurveLogger) and rank_zero:
-                logger.rewind(step)
-    callbacks = [callback for callback in instantiate(cfg.callbacks).values()]
-    for callback in callbacks:
-        if isinstance(callback, SampleMetrics):
-            callback.prepare(build_sampling(cfg), portrait(cfg))
-    trainer = instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()])
+    trainer = build_trainer(cfg, resume if rank_zero else None)
     started = time.monotonic()
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+        with shared_run_id(folder):
+            trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except TrainingInterrupted as stop:
         if trainer.is_global_zero:
             print(f"\nsaved {stop.checkpoint}\ngo on with: {resume_command(folder)}", flush=True)
         return stop.exit_code
-    seconds = time.monotonic() - started
     if trainer.is_global_zero:
+        seconds = time.monotonic() - started
         checkpoint = find_checkpoint(folder)
         generator, step = load_generator(cfg, checkpoint)
         facts = {"checkpoint": str(checkpoint), "step": step, "training_seconds": round(seconds, 1)}
@@ -77,6 +70,24 @@ def train(cfg: DictConfig, overrides: list[str]) -> int:
         score_and_show(cfg, generator.to(module.device), dataset, folder, facts)
         print(f"trained   {trainer.global_step} steps in {seconds:.0f} s\nrun       {folder}", flush=True)
     return 0
+
+
+def build_trainer(cfg: DictConfig, resume: Path | None) -> Trainer:
+    """The Trainer with its loggers and callbacks; curves beyond the checkpoint `resume` are dropped."""
+    loggers = list(instantiate(cfg.logger).values())
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+    if resume:
+        step = read_checkpoint(resume)["global_step"]
+        print(f"resuming {resume} at step {step}", flush=True)
+        for logger in loggers:
+            if isinstance(logger, CurveLogger):
+                logger.rewind(step)
+    callbacks = list(instantiate(cfg.callbacks).values())
+    for callback in callbacks:
+        if isinstance(callback, SampleMetrics):
+            callback.prepare(build_sampling(cfg), portrait(cfg))
+    return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()])
 
 
 def to_plain(value):

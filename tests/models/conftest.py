@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor, nn
 
 from joyvasa.models.diffusion import NoiseSchedule, SampleTarget
 from joyvasa.models.dit import DiT
@@ -32,7 +33,9 @@ def tiny_dit(seed: int = 0, depth: int = 2) -> DiT:
     )
 
 
-def tiny_generator(target=None, guidance_dropout: float = 0.1, fresh: bool = False) -> MotionGenerator:
+def tiny_generator(
+    target=None, guidance_dropout: float = 0.1, history_noise: float = 0.0, fresh: bool = False
+) -> MotionGenerator:
     """10 cosine steps; motion = 0.5 + 2 normalised motion; weights perturbed unless `fresh`; evaluation mode."""
     denoiser = tiny_dit()
     encoder = LogMelEncoder(width=WIDTH, bands=20, blocks=1, kernel=3)
@@ -45,6 +48,7 @@ def tiny_generator(target=None, guidance_dropout: float = 0.1, fresh: bool = Fal
         schedule=NoiseSchedule(name="cosine", steps=10),
         target=target or SampleTarget(),
         guidance_dropout=guidance_dropout,
+        history_noise=history_noise,
         normaliser=AffineNormaliser(half, torch.full((CHANNELS,), 2.0), -wide, wide),
     ).eval()
 
@@ -62,6 +66,25 @@ def draw_batch(batch: int = 3, window: int = 10, seed: int = 0) -> dict[str, tor
     }
 
 
+class FrameEncoder(nn.Module):
+    """Features of a frame are a linear map of its own samples: nothing leaks from one frame to the next."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        torch.manual_seed(1)
+        self.map = nn.Linear(SAMPLES_PER_FRAME, width)
+
+    def forward(self, audio_BS: Tensor) -> Tensor:
+        return self.map(audio_BS.unflatten(-1, (-1, SAMPLES_PER_FRAME)))
+
+
+def watch_calls(generator: MotionGenerator) -> list[tuple[Tensor, ...]]:
+    """The arguments of every call of the denoiser from here on: noisy, step, audio, history, history audio."""
+    calls: list[tuple[Tensor, ...]] = []
+    generator.denoiser.register_forward_pre_hook(lambda _, args: calls.append(args))
+    return calls
+
+
 @pytest.fixture
 def make_dit() -> Callable[..., DiT]:
     """`tiny_dit`: (seed, depth) -> DiT, fresh."""
@@ -76,7 +99,7 @@ def stir() -> Callable[..., None]:
 
 @pytest.fixture
 def make_generator() -> Callable[..., MotionGenerator]:
-    """`tiny_generator`: (target, guidance_dropout, fresh) -> MotionGenerator."""
+    """`tiny_generator`: (target, guidance_dropout, history_noise, fresh) -> MotionGenerator."""
     return tiny_generator
 
 
@@ -84,3 +107,17 @@ def make_generator() -> Callable[..., MotionGenerator]:
 def make_batch() -> Callable[..., dict[str, torch.Tensor]]:
     """`draw_batch`: (batch, window, seed) -> dict."""
     return draw_batch
+
+
+@pytest.fixture
+def generator() -> MotionGenerator:
+    """`tiny_generator` behind an encoder that sees one frame at a time."""
+    made = tiny_generator()
+    made.encoder = FrameEncoder(WIDTH)
+    return made
+
+
+@pytest.fixture
+def watch() -> Callable[[MotionGenerator], list[tuple[Tensor, ...]]]:
+    """`watch_calls`: (generator) -> list that fills as it runs."""
+    return watch_calls

@@ -110,7 +110,7 @@ def test_rotation_keeps_lengths():
     assert_close(rotate(x, *rotary(2, 7, 8, "cpu")).norm(dim=-1), x.norm(dim=-1))
 
 
-def test_window_frames_are_told_from_history_frames_only_by_kind(dit, stir):
+def test_window_frames_are_told_from_history_frames_only_by_kind(dit):
     """With one kind of frame, where the window begins is a label: the frames behind both borders agree.
 
     This is the shift law of the whole network: positions enter through distances alone.
@@ -156,7 +156,7 @@ def test_the_generator_learns_one_batch_by_heart(make_generator, make_batch):
     batch = make_batch(batch=2, window=8)
     batch["drop_u"][:] = 1
     generator.encoder.requires_grad_(False)
-    weights = dict.fromkeys(TERMS, 0.0) | {"noise": 1.0, "exp_vel": 0.5, "head_vel": 0.5, "head_trans": 0.5}
+    weights = dict.fromkeys(TERMS, 0.0) | {"noise": 1.0, "exp_vel": 0.5, "head_vel": 0.5, "join": 0.5}
     loss = MotionLoss(criterion="l2", weights=weights)
     optimizer = torch.optim.Adam((weight for weight in generator.parameters() if weight.requires_grad), lr=1e-2)
     values = []

@@ -114,17 +114,22 @@ def test_features_do_not_depend_on_loudness(encoder):
     assert_close(encoder(8 * audio), encoder(audio), atol=1e-3, rtol=1e-3)
 
 
-@pytest.mark.parametrize("frame", [5, 30, 54])
-def test_a_click_changes_the_feature_of_its_own_frame_most(encoder, frame):
+@pytest.mark.parametrize("frame", [12, 30, 47])
+def test_a_click_changes_features_symmetrically_around_its_own_frame(frame):
+    """Encoders with random weights: each has its own odd shape, their mean shows whether the layers shift time."""
     quiet = noise(60, gain=1e-3)
     loud = quiet.clone()
     middle = frame * SAMPLES_PER_FRAME + SAMPLES_PER_FRAME // 2
     loud[0, middle - 100 : middle + 100] += 0.5
-    change = (encoder(loud) - encoder(quiet))[0].norm(dim=-1)
-    assert change.argmax() == frame
-    reach = 8  # the stem's and the blocks' kernels; what is left further off is the moving mean's
-    near = (torch.arange(60) - frame).abs() <= reach
-    assert change[~near].max() < 0.1 * change[frame]
+    frames, centres = torch.arange(60), []
+    for seed in range(8):
+        torch.manual_seed(seed)
+        encoder = LogMelEncoder(width=16, bands=20, blocks=2, kernel=5)
+        change = (encoder(loud) - encoder(quiet))[0].detach().square().sum(-1)
+        near = (frames - frame).abs() <= 8  # beyond the kernels only the moving mean changes, a little
+        assert change[~near].max() < 0.2 * change.max()
+        centres.append((change[near] * frames[near]).sum() / change[near].sum())
+    assert torch.stack(centres).mean().item() == pytest.approx(frame, abs=0.4)
 
 
 def test_digital_silence_is_finite(encoder):

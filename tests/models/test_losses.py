@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from joyvasa.models.losses import TERMS, MotionLoss, WindowPrediction
-from joyvasa.motion import CHANNELS, EXP, HEAD
+from joyvasa.motion import CHANNELS, EXP, HEAD, LIPS
 
 ALL = dict.fromkeys(TERMS, 1.0)
 FRAMES = 6
@@ -67,7 +67,8 @@ def test_errors_are_means_over_the_channels_of_their_region(criterion, of):
     error = of(view.clean_prediction - view.clean)
     assert_close(terms["exp"], error[..., EXP].mean(-1))
     assert_close(terms["head_angle"], error[..., HEAD].mean(-1))
-    assert_close(terms["voice"], of(view.from_voice - view.clean).mean(-1))
+    assert_close(terms["lips"], error[..., LIPS].mean(-1))
+    assert_close(terms["voice"], of(view.from_voice - view.clean)[..., LIPS].mean(-1))
 
 
 def test_differences_inside_the_window_are_those_of_the_motion():
@@ -98,19 +99,22 @@ def test_first_windows_have_no_join():
     for region in ("exp", "head"):
         assert terms[f"{region}_vel"][FIRST, 0] == 0 and terms[f"{region}_vel"][FIRST, 1:].all()
         assert terms[f"{region}_smooth"][FIRST, :2].tolist() == [0, 0] and terms[f"{region}_smooth"][FIRST, 2:].all()
-    assert not terms["head_trans"][FIRST].any()
+    assert not terms["head_trans"][FIRST].any() and not terms["join"][FIRST].any()
     elsewhere = replace(view, history=view.history + torch.tensor([100.0, 0.0])[:, None, None])
     for name, value in terms_of(elsewhere).items():
         assert_close(value, terms[name], msg=f"{name} sees a history that is none")
 
 
-def test_the_transition_counts_the_two_frames_behind_the_join_alone():
+@pytest.mark.parametrize(("name", "region"), [("head_trans", HEAD), ("join", slice(None))])
+def test_the_join_counts_its_two_frames_alone(name, region):
+    """Weighted by the window's length: the mean over all frames of the window is then the sum over the join's."""
     view = view_of()
-    terms = terms_of(view)
+    term = terms_of(view)[name]
     error = torch.cat([torch.zeros(2, 2, CHANNELS), view.clean_prediction - view.clean], 1)
-    expected = error.diff(n=2, dim=1)[SECOND, :2, HEAD].square().mean(-1)
-    assert_close(terms["head_trans"][SECOND, :2], expected)
-    assert not terms["head_trans"][SECOND, 2:].any()
+    expected = error.diff(n=2, dim=1)[SECOND, :2][:, region].square().mean(-1)
+    assert_close(term[SECOND, :2], expected * FRAMES)
+    assert_close(term[SECOND].mean(), expected.sum())
+    assert not term[SECOND, 2:].any()
 
 
 @pytest.mark.parametrize("history", [1, 2, 3, 10])
@@ -125,7 +129,7 @@ def test_regions_do_not_see_each_other():
     shifted = view.clean_prediction.clone()
     shifted[..., HEAD] += 1.5
     for name, value in terms_of(replace(view, clean_prediction=shifted)).items():
-        touched = name in ("head_angle", "head_vel", "head_smooth", "head_trans")
+        touched = name in ("head_angle", "head_vel", "head_smooth", "head_trans", "join")
         assert torch.equal(value, before[name]) != touched, name
 
 
