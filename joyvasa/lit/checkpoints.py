@@ -131,5 +131,6 @@ def load_averaged(module: nn.Module, path: Path) -> int:
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        raise ValueError(f"{path}: of another model than its config.yaml describes ({error})") from error
+        keys = " ".join(str(error).split())
+        raise ValueError(f"{path}: of another model than its config.yaml describes ({keys})") from error
     return int(checkpoint["global_step"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -51,27 +52,18 @@ class SampleMetrics(pl.Callback):
         from joyvasa.lit.ema import EMA
 
         clips = choose_clips(dataset, "validation", self.count)
-        averages = [callback for callback in trainer.callbacks if isinstance(callback, EMA)]
+        average = next((callback for callback in trainer.callbacks if isinstance(callback, EMA)), None)
         generator = pl_module.generator.eval()
-        voices = {clip.key: clip.audio for clip in clips}
-        if averages:
-            with averages[0].swapped(pl_module):
-                own, others = (
-                    sample(generator, voices, self.sampling),
-                    sample(generator, other_voices(clips), self.sampling),
-                )
-        else:
-            own, others = (
-                sample(generator, voices, self.sampling),
-                sample(generator, other_voices(clips), self.sampling),
-            )
+        with average.swapped(pl_module) if average else nullcontext():
+            own = sample(generator, {clip.key: clip.audio for clip in clips}, self.sampling)
+            others = sample(generator, other_voices(clips), self.sampling)
         generator.train()
         reference = MotionReference.fit(entry.motion() for entry in dataset.entries("train"))
         motions = clip_motions(clips, own, others, self.sampling.windowing)
         scores = score(motions, reference, self.sampling.seed)
         values = {f"val/{name}": scores[name].value for name in LOGGED if name in scores}
         for logger in trainer.loggers:
-            logger.log_metrics(values, step=step)
+            logger.log_metrics(values, step=step - 1)  # curves count from 0: a run resumed at `step` keeps these
         self._draw(trainer, clips[0], motions[0], step)
 
     def _draw(self, trainer, clip, motion, step: int) -> None:
@@ -83,5 +75,5 @@ class SampleMetrics(pl.Callback):
         )
         for logger in trainer.loggers:
             if hasattr(logger, "log_video"):
-                logger.log_video("val/sample", [str(film)], step=step)
-                logger.log_image("val/curves", [str(curves)], step=step)
+                logger.log_video("val/sample", [str(film)], step=step - 1)
+                logger.log_image("val/curves", [str(curves)], step=step - 1)

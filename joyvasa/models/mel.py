@@ -41,6 +41,6 @@ def log_mel(audio_BS: Tensor, bands: int = 80, hop: int = 320) -> Tensor:
     padded = torch.nn.functional.pad(audio_BS, (max(margin, 0), FFT))
     window = torch.hann_window(FRAME, device=audio_BS.device)
     spectrum = torch.stft(padded, FFT, hop, FRAME, window, center=False, return_complex=True)[..., :frames]
-    power = torch.view_as_real(spectrum).square().sum(-1).transpose(-1, -2)
+    power = spectrum.abs().square_().transpose(-1, -2)
     filters = mel_filters(bands).to(power) / window.sum() ** 2
     return (power @ filters).clamp(min=POWER_FLOOR).log()

@@ -9,6 +9,7 @@ import time
 import warnings
 from pathlib import Path
 
+import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
@@ -40,6 +41,8 @@ def train(cfg: DictConfig, overrides: list[str]) -> int:
     """Exit code: 0, or 130 after Ctrl-C (143 after SIGTERM) with the command that goes on printed."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=_EXPECTED)
+    # Deterministic algorithms would otherwise overwrite every new tensor with NaN first, which nothing here relies on.
+    torch.utils.deterministic.fill_uninitialized_memory = False
     rank_zero = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("RANK", "0")) == 0
     dataset = prepare_dataset(cfg) if rank_zero else wait_for_dataset(cfg)
     resume = find_resume(cfg)

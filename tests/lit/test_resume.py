@@ -1,0 +1,156 @@
+"""A run that was broken off and resumed is the run that was not: losses, rates, validation, weights, average."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+STEPS = 34  # four epochs of 8 steps and a piece
+
+
+def same(a: dict, b: dict) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(torch.as_tensor(a[name]), torch.as_tensor(b[name])), name
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+    return tmp_path_factory.mktemp("whole")
+
+
+@pytest.fixture
+def uninterrupted(whole, fit) -> Path:
+    """One run of 34 steps, made once."""
+    folder = whole / "train" / "a"
+    if not (folder / "checkpoints" / "last.ckpt").exists():
+        fit(whole, f"trainer.max_steps={STEPS}")
+    return folder
+
+
+def broken_off(fit, runs: Path, stop: int, *overrides: str) -> None:
+    """A run that dies before optimizer step `stop`, at a place that no checkpoint knows of."""
+    from driver import Stop
+
+    breaking = ("+callbacks.stop._target_=driver.RaiseAt", f"+callbacks.stop.step={stop}")
+    with pytest.raises(Stop):
+        fit(runs, f"trainer.max_steps={STEPS}", *breaking, *overrides)
+
+
+def test_same_seed_gives_the_same_curves_and_weights(uninterrupted, tmp_path, fit, curve, state):
+    again = fit(tmp_path, f"trainer.max_steps={STEPS}")
+    assert curve(again) == curve(uninterrupted)
+    same(state(again), state(uninterrupted))
+    assert [step for step, name in curve(again) if name == "val/loss"] == [7, 15, 23, 31]
+
+
+def test_another_seed_gives_others(uninterrupted, tmp_path, fit, curve):
+    other = fit(tmp_path, "trainer.max_steps=2", "seed=1")
+    assert curve(other)[0, "train/loss"] != curve(uninterrupted)[0, "train/loss"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_resumed_in_mid_epoch(workers, uninterrupted, tmp_path, fit, curve, state):
+    """Saved at step 11, killed before step 14: the three steps between are done again, then 20 more."""
+    how = ("callbacks.checkpoints.every_steps=11", f"data.num_workers={workers}")
+    broken_off(fit, tmp_path, 14, *how)
+    folder = fit(tmp_path, f"trainer.max_steps={STEPS}", "resume=auto", *how)
+    assert sum(name == "train/loss" for _, name in curve(folder, 14)) == 20
+    assert curve(folder) == curve(uninterrupted)
+    same(state(folder), state(uninterrupted))
+
+
+@pytest.mark.parametrize(
+    "every, name, stop", [(8, "last", 18), (1000, "best", 18), (8, "last", 16)], ids=["last", "best", "at once"]
+)
+def test_resumed_at_the_end_of_an_epoch(every, name, stop, uninterrupted, tmp_path, fit, curve, state):
+    """The checkpoint is written after the epoch's validation, which is neither lost nor done twice."""
+    how = (f"callbacks.checkpoints.every_steps={every}",)
+    broken_off(fit, tmp_path, stop, *how)
+    checkpoint = tmp_path / "train" / "a" / "checkpoints" / f"{name}.ckpt"
+    assert torch.load(checkpoint, weights_only=True)["global_step"] == 16
+    folder = fit(tmp_path, f"trainer.max_steps={STEPS}", f"resume={checkpoint}", *how)
+    assert curve(folder) == curve(uninterrupted)
+    same(state(folder), state(uninterrupted))
+
+
+def test_resumed_between_two_validations_of_an_epoch(tmp_path, fit, curve, state):
+    how = ("callbacks.checkpoints.every_steps=4", "trainer.val_check_interval=4", f"trainer.max_steps={STEPS}")
+    reference = fit(tmp_path / "whole", *how)
+    broken_off(fit, tmp_path / "broken", 14, *how)
+    folder = fit(tmp_path / "broken", "resume=auto", *how)
+    assert curve(folder) == curve(reference)
+    same(state(folder), state(reference))
+
+
+def test_resumed_while_accumulating(tmp_path, fit, curve, state):
+    """Two batches a step: an epoch is 4 steps; no checkpoint holds half a step."""
+    how = ("trainer.accumulate_grad_batches=2", "callbacks.checkpoints.every_steps=3", f"trainer.max_steps={STEPS}")
+    reference = fit(tmp_path / "whole", *how)
+    broken_off(fit, tmp_path / "broken", 11, *how)
+    folder = fit(tmp_path / "broken", "resume=auto", *how)
+    assert curve(folder) == curve(reference)
+    same(state(folder), state(reference))
+
+
+def test_a_finished_run_is_prolonged(uninterrupted, tmp_path, fit, curve, state):
+    fit(tmp_path, "trainer.max_steps=11")
+    folder = fit(tmp_path, f"trainer.max_steps={STEPS}", "resume=auto")
+    assert curve(folder) == curve(uninterrupted)
+    same(state(folder), state(uninterrupted))
+
+
+def test_a_run_resumes_with_its_own_settings_only(tmp_path, fit):
+    fit(tmp_path, "trainer.max_steps=2")
+    with pytest.raises(ValueError, match="denoiser.width is 32, the run was begun with 16"):
+        fit(tmp_path, "resume=auto", "denoiser.width=32")
+    with pytest.raises(ValueError, match="windows_per_clip"):
+        fit(tmp_path, "resume=auto", "data.windows_per_clip=3")
+    with pytest.raises(ValueError, match="holds a trained run; go on with resume="):
+        fit(tmp_path)
+
+
+def test_auto_begins_anew_where_there_is_nothing_and_a_missing_run_is_an_error(tmp_path, fit, capsys):
+    assert (fit(tmp_path, "trainer.max_steps=1", "resume=auto") / "checkpoints" / "last.ckpt").is_file()
+    assert "no checkpoint under" in capsys.readouterr().out
+    with pytest.raises(FileNotFoundError, match="nowhere is missing; resume=auto takes the newest run"):
+        fit(tmp_path, "resume=nowhere")
+
+
+def kill_somewhere(command: list[str], folder: Path, pause: float) -> None:
+    """Start a run, wait until it has drawn something new, then `pause` seconds more, and SIGKILL it."""
+    curves = folder / "logs" / "metrics.csv"
+    before = curves.stat().st_mtime_ns if curves.exists() else 0
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while process.poll() is None and time.monotonic() < deadline:
+            if curves.exists() and curves.stat().st_mtime_ns != before:
+                break
+            time.sleep(0.02)
+        time.sleep(pause)
+        process.kill()
+
+
+@pytest.mark.torture
+@pytest.mark.parametrize("workers", [0, 2])
+def test_killed_five_times_anywhere(workers, tiny_args, tmp_path, launch, curve, state):
+    """SIGKILL at random moments of a run that saves every 3 steps; in the end it is the uninterrupted one."""
+    how = ("trainer.max_steps=170", "optim.schedule.total_steps=200", f"data.num_workers={workers}")
+    how += ("callbacks.checkpoints.every_steps=3", "resume=auto")
+    killed, whole = tmp_path / "killed", tmp_path / "whole"
+    assert launch(whole, *how).returncode == 0
+    command = [sys.executable, str(Path(__file__).with_name("driver.py")), *tiny_args(killed, *how)]
+    rng = random.Random(workers)
+    for _ in range(5):
+        kill_somewhere(command, killed / "train" / "a", pause=rng.uniform(0, 0.5))
+    assert launch(killed, *how).returncode == 0
+    assert curve(killed / "train" / "a") == curve(whole / "train" / "a")
+    same(state(killed / "train" / "a"), state(whole / "train" / "a"))
