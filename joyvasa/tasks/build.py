@@ -100,7 +100,7 @@ def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig
         )
     saved = OmegaConf.load(beside)
     given = {item.split("=")[0].lstrip("+~").split(".")[0].split("@")[0] for item in overrides}
-    changed = sorted(given & set(FIXED))
+    changed = sorted(given & {*FIXED, "target"})
     if changed:
         raise ValueError(f"{', '.join(changed)}: fixed by the checkpoint {checkpoint}; leave it out, or train anew")
     OmegaConf.set_struct(cfg, False)

@@ -42,7 +42,7 @@ def describe(audio: np.ndarray, motion_TC: np.ndarray) -> dict:
     """
     level, opening = loudness_db(audio), lip_opening(motion_TC)
     speech = level > SILENCE_DB
-    enough = speech.sum() > 10 and opening[speech].std() > 0
+    enough = speech.sum() > 10 and min(opening[speech].std(), level[speech].std()) > 0
     correlation = float(np.corrcoef(level[speech], opening[speech])[0, 1]) if enough else None
     shut = None
     if enough and (~speech).any():
