@@ -7,10 +7,10 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import lightning.pytorch as pl
 import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
-from torch import nn
 
 _BROKEN = "not a whole checkpoint of this framework; take previous.ckpt beside it, or train anew"
 
@@ -113,7 +113,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     """
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        whole = {"state_dict", "global_step", "callbacks", "loops"} <= checkpoint.keys()
+        whole = {"state_dict", "global_step", "callbacks", "loops", "feature_spec"} <= checkpoint.keys()
     except (RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
         raise ValueError(f"{path}: {_BROKEN} ({str(error).splitlines()[0]})") from error
     if not whole:
@@ -121,12 +121,13 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return checkpoint
 
 
-def load_averaged(module: nn.Module, path: Path) -> int:
+def load_averaged(module: pl.LightningModule, path: Path) -> int:
     """Load the averaged weights, where there is an average, into a LightningModule; returns the step it was saved at.
 
     Raises ValueError when the file is no whole checkpoint or is of another model, naming the keys.
     """
     checkpoint = read_checkpoint(path)
+    module.on_load_checkpoint(checkpoint)
     state = dict(checkpoint["state_dict"]) | checkpoint["callbacks"].get("EMA", {}).get("average", {})
     try:
         module.load_state_dict(state)

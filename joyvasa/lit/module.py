@@ -6,12 +6,14 @@ B examples, N window frames; a step sees 2B windows.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import asdict
 
 import lightning.pytorch as pl
 import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from joyvasa.features import FeatureSpec
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.losses import MotionLoss
 
@@ -86,3 +88,9 @@ class MotionModule(pl.LightningModule):
         optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        checkpoint["feature_spec"] = asdict(self.generator.encoder.spec)
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        FeatureSpec(**checkpoint["feature_spec"]).require(self.generator.encoder.spec, "the configured encoder")
