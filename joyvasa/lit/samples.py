@@ -12,6 +12,7 @@ from joyvasa.animate.puppet import PuppetPortrait
 from joyvasa.data.shards import DatasetInfo
 from joyvasa.eval.motion import MotionReference, score
 from joyvasa.eval.runner import Sampling, choose_clips, clip_motions, other_voices, sample
+from joyvasa.lit.ema import EMA
 
 LOGGED = (
     "lip_pc1", "lip_pc2", "lip_pc1_other", "closure_f1", "sync_offset_frames", "std_ratio_lips", "std_ratio_eyes",
@@ -30,6 +31,7 @@ class SampleMetrics(pl.Callback):
         self.sampling: Sampling | None = None  # given by the task: built from the same configuration as every sample
         self.portrait = PuppetPortrait()
         self._done = -1
+        self._reference: MotionReference | None = None  # of the training split, fitted at the first use
 
     def prepare(self, sampling: Sampling, portrait: PuppetPortrait) -> None:
         self.sampling, self.portrait = sampling, portrait
@@ -49,8 +51,6 @@ class SampleMetrics(pl.Callback):
         trainer.strategy.barrier("samples")
 
     def _score(self, trainer, pl_module, dataset: DatasetInfo, step: int) -> None:
-        from joyvasa.lit.ema import EMA
-
         clips = choose_clips(dataset, "validation", self.count)
         average = next((callback for callback in trainer.callbacks if isinstance(callback, EMA)), None)
         generator = pl_module.generator.eval()
@@ -58,9 +58,10 @@ class SampleMetrics(pl.Callback):
             own = sample(generator, {clip.key: clip.audio for clip in clips}, self.sampling)
             others = sample(generator, other_voices(clips), self.sampling)
         generator.train()
-        reference = MotionReference.fit(entry.motion() for entry in dataset.entries("train"))
+        if self._reference is None:
+            self._reference = MotionReference.fit(entry.motion() for entry in dataset.entries("train"))
         motions = clip_motions(clips, own, others, self.sampling.windowing)
-        scores = score(motions, reference, self.sampling.seed)
+        scores = score(motions, self._reference, self.sampling.seed)
         values = {f"val/{name}": scores[name].value for name in LOGGED if name in scores}
         for logger in trainer.loggers:
             logger.log_metrics(values, step=step - 1)  # curves count from 0: a run resumed at `step` keeps these

@@ -99,16 +99,20 @@ def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig
             f"{checkpoint}: its config.yaml is missing (expected {beside}); keep the run folder whole"
         )
     saved = OmegaConf.load(beside)
-    given = {item.split("=")[0].lstrip("+~").split(".")[0].split("@")[0] for item in overrides}
-    changed = sorted(given & {*FIXED, "target"})
+    given = [item.split("=")[0].lstrip("+~") for item in overrides]
+    changed = sorted({key.split(".")[0].split("@")[0] for key in given} & {*FIXED, "target"})
     if changed:
         raise ValueError(f"{', '.join(changed)}: fixed by the checkpoint {checkpoint}; leave it out, or train anew")
     OmegaConf.set_struct(cfg, False)
     for name in FIXED:
         cfg[name] = saved[name]
     for name in SUGGESTED:
-        if name not in given and "experiment" not in given:
-            cfg[name] = saved[name]
+        if name in given or "experiment" in given:
+            continue
+        for key in given:  # one number given anew leaves its neighbours as the run had them
+            if key.startswith(f"{name}."):
+                OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
+        cfg[name] = saved[name]
     OmegaConf.set_struct(cfg, True)
     return cfg
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from joyvasa.media import replacing
+
 _AGREED = "JOYVASA_RUN_ID"  # processes that Lightning starts inherit rank 0's environment
 # What may not change on resume: the weights fit it, or the checkpoint's own value would be used without a word.
 UNCHANGED = ("encoder", "denoiser", "diffusion", "normaliser", "loss", "optim", "seed")
@@ -129,10 +131,8 @@ def write_config(folder: Path, cfg: DictConfig) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Under a temporary name, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.eval.baselines import loudness_db
-from joyvasa.media import fit_frames, load_audio
+from joyvasa.media import fit_frames, load_audio, replacing
 from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME, lip_opening
 from joyvasa.tasks.build import build_sampling, load_generator, open_checkpoint
 from joyvasa.tasks.runs import write_json
@@ -66,10 +66,8 @@ def sample_voice(cfg: DictConfig, generator, path: Path, folder: Path, how) -> d
             temperature=how.temperature,
             on_window=lambda done, total: bar.update(),
         )[0]
-    temporary = folder / f"{path.stem}.tmp"
-    with open(temporary, "wb") as file:
+    with replacing(folder / f"{path.stem}.motion.npy") as temporary, open(temporary, "wb") as file:
         np.save(file, motion)
-    temporary.replace(folder / f"{path.stem}.motion.npy")
     face = portrait(cfg)
     write_preview(folder / f"{path.stem}.mp4", motion, audio, portrait=face)
     contact_sheet(folder / f"{path.stem}-sheet.png", motion, portrait=face)

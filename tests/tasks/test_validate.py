@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from omegaconf import OmegaConf
+
+from joyvasa.tasks.build import FIXED, SUGGESTED, adopt
 
 
 def metrics(path) -> dict:
@@ -62,3 +67,16 @@ def test_doctor_finds_a_changed_dataset(trained, home, run, tmp_path):
     tar.write_bytes(bytes(content))
     done = run("task=doctor", f"data.path={broken}")
     assert done.code == 1 and f"WRONG    dataset {broken}" in done.out and "sha256" in done.out
+
+
+def test_one_number_given_anew_leaves_its_neighbours_as_the_run_had_them():
+    run = OmegaConf.create(
+        {name: {"a": 1} for name in (*FIXED, *SUGGESTED)} | {"generation": {"guidance": 1.3, "seed": 0}}
+    )
+    composed = OmegaConf.create({name: {"a": 2} for name in (*FIXED, *SUGGESTED)})
+    composed.generation = {"guidance": 1.0, "seed": 7}
+    with TemporaryDirectory() as folder:
+        OmegaConf.save(run, Path(folder, "config.yaml"))
+        cfg = adopt(composed, Path(folder, "checkpoints", "best.ckpt"), ["generation.seed=7", "sampler=ddim"])
+    assert cfg.generation == {"guidance": 1.3, "seed": 7}
+    assert cfg.sampler.a == 2 and cfg.eval.a == 1
