@@ -12,6 +12,8 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from joyvasa.media import replacing
+
 _BROKEN = "not a whole checkpoint of this framework; take previous.ckpt beside it, or train anew"
 
 
@@ -19,17 +21,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes under a temporary name, flushes to disk, renames: a full disk or a kill leaves the previous file whole."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path, storage_options=None) -> None:
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
         try:
-            with open(temporary, "wb") as file:
+            with replacing(path) as temporary, open(temporary, "wb") as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError of its zip writer
-            temporary.unlink(missing_ok=True)
             raise OSError(
                 f"{path}: checkpoint not written ({error}); the previous one is whole. Free disk space and resume"
             ) from error

@@ -10,6 +10,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from joyvasa.media import replacing
+
 HEADER = ["step", "name", "value"]
 
 
@@ -51,12 +53,10 @@ class CurveLogger(Logger):
         if not self.path.exists():
             return
         rows = read_curves(self.path)
-        temporary = self.path.with_suffix(".tmp")
-        with open(temporary, "w", newline="") as file:
+        with replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(HEADER)
             writer.writerows([at, name, repr(value)] for at, name, value in rows if at < step)
-        temporary.replace(self.path)
 
 
 def read_curves(path: Path) -> list[tuple[int, str, float]]:
