@@ -19,6 +19,8 @@ import soxr
 
 from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
+SOUND_ENDINGS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".aif", ".aiff", ".wma")
+FILM_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 BLOCK_SECONDS = 10
 PCM_SCALE = 32_768
 LOUDEST = 16.0  # decoders overshoot 1 a little; integers stored as floats overshoot it by thousands

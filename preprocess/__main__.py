@@ -1,4 +1,4 @@
-"""`python -m preprocess source=synthetic output=DIR [seed=…]`: compose conf/preprocess.yaml, run the source."""
+"""`python -m preprocess source=synthetic|liveportrait|joyvasa … output=DIR`: compose conf/preprocess.yaml, run it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ os.environ.setdefault("WDS_SECURE", "1")
 
 
 def _run(cfg) -> None:
+    from hydra.core.hydra_config import HydraConfig
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
+
+    from preprocess.config import check_taken
+    from preprocess.report import NothingImported
 
     if cfg.output is None:
         print(
@@ -19,13 +23,14 @@ def _run(cfg) -> None:
         )
         sys.exit(2)
     try:
+        check_taken(cfg, HydraConfig.get().overrides.task)
         dataset = instantiate(cfg.source, seed=cfg.seed)(cfg.output)
     except (ValueError, OSError, InstantiationException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         reason = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         print(f"error: {reason}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(1 if isinstance(error, NothingImported) else 2)
     counts = ", ".join(f"{name}: {split['clips']} clips" for name, split in dataset.splits.items())
     print(f"{dataset.folder}: {dataset.hours:.2f} h, {len(dataset.speakers)} speakers ({counts})")
 

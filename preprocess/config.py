@@ -1,12 +1,15 @@
-"""The typed root of `python -m preprocess`: a misspelt key fails."""
+"""The typed root of `python -m preprocess`: a misspelt key fails, and so does one that the source does not take."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import MISSING
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+SHARED = ("input", "audio", "pairs", "min_frames")
 
 
 @dataclass
@@ -14,6 +17,20 @@ class Root:
     source: Any = MISSING
     output: str | None = None
     seed: int = MISSING
+    input: str | None = None
+    audio: str | None = None
+    pairs: str = MISSING
+    min_frames: int = MISSING
+
+
+def check_taken(cfg: DictConfig, overrides: Sequence[str]) -> None:
+    """Raise ValueError for a word like `audio=DIR` that the chosen source would never look at."""
+    taken = OmegaConf.to_container(cfg.source, resolve=False).values()
+    given = {word.split("=")[0].lstrip("+~") for word in overrides}
+    surplus = [name for name in SHARED if name in given and f"${{{name}}}" not in taken]
+    if surplus:
+        words, source = ", ".join(f"{name}=" for name in surplus), cfg.source._target_.rsplit(".", 1)[-1]
+        raise ValueError(f"{words} not taken by {source}; leave it out, or choose the source= that takes it")
 
 
 def conf_dir() -> Path:

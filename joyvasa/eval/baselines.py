@@ -29,6 +29,7 @@ RETRIEVAL_COMPONENTS = 32
 RETRIEVAL_CHUNK = 512
 LOUDNESS_FLOOR = 1e-4  # -80 dB: digital silence is finite and no quieter than a quiet room
 HELD_OUT = 0.1
+LEAST_CLIPS = 2  # one of them to choose the penalty
 PENALTIES = np.logspace(-5, 1, 13)  # times the number of frames; inputs and targets are standardised
 
 
@@ -164,8 +165,8 @@ def _collect(train: Iterable[tuple[Array, Array]]) -> tuple[Array, Array, Array,
         if frames > 2 * FIT_FRAMES:
             kept = [tuple(column[::2] for column in columns) for columns in kept]
             stride, frames = 2 * stride, sum(len(columns[0]) for columns in kept)
-    if len(kept) < 2:
-        raise ValueError(f"{len(kept)} training clips for the baselines (expected at least 2, one to choose a penalty)")
+    if len(kept) < LEAST_CLIPS:
+        raise ValueError(f"{len(kept)} training clips for the baselines (expected at least {LEAST_CLIPS})")
     features, loudness, motion, clip_of_frame = (np.concatenate(column) for column in zip(*kept, strict=True))
     chosen = _spread(len(features), FIT_FRAMES)
     return (

@@ -13,7 +13,8 @@
 | `frechet_motion` | distance of distributions of 1 s windows (`distribution.frechet_motion`) | 0 |
 | `diversity` | difference between motions, over the truth's (`distribution.diversity`) | 1 |
 
-Correlations are per clip, then averaged; the others pool sums or counts over clips, then divide.
+Correlations are per clip, then averaged; the others pool sums or counts over clips, then divide. The first four rows
+compare lips with a voice: clips whose voice does not belong to their motion do not enter them.
 
 Shape suffixes: R resamples, N clips, T frames, C channels.
 """
@@ -44,6 +45,7 @@ __all__ = ["ClipMotion", "MotionReference", "Score", "paired_difference", "per_c
 
 Array = np.ndarray
 
+UNPAIRED = "whose voice does not belong to their motion"
 STD_REGIONS = ("lips", "eyes", "pose")
 JERK_REGIONS = ("lips", "pose")
 
@@ -55,7 +57,8 @@ class _Terms:
     correlations: dict[str, Array]  # name -> (N,)
     cross_correlations: Array  # (N, 21)
     closures: Array  # (N, 3): matched, closures, bilabials
-    phones_known: Array  # (N,) bool
+    paired: Array  # (N,) bool; unpaired clips have NaN or zeros in the fields above
+    phones_known: Array  # (N,) bool, of the paired
     deviations: dict[str, Array]  # region -> (2, N)
     jerks: dict[str, Array]  # region -> (2, N)
     boundaries: dict[str, Array]  # region -> (2, N, 4), zeros without joins
@@ -66,7 +69,8 @@ class _Terms:
 
 def _terms(clips: Sequence[ClipMotion], reference: MotionReference) -> _Terms:
     def correlate(which: str) -> Array:
-        pairs = [lips.lip_correlations(getattr(clip, which), clip, reference) for clip in clips]
+        motions = [getattr(clip, which) if clip.paired else None for clip in clips]
+        pairs = [lips.lip_correlations(m, clip, reference) for m, clip in zip(motions, clips, strict=True)]
         return np.array(pairs).T
 
     def both(measure) -> Array:
@@ -80,12 +84,15 @@ def _terms(clips: Sequence[ClipMotion], reference: MotionReference) -> _Terms:
         ]
         return np.array([[astuple(s) for s in row] for row in sums], np.float64)
 
+    phoned = [clip if clip.paired else replace(clip, phones=None) for clip in clips]
+    shifts = np.full(2 * lips.MAX_SHIFT + 1, np.nan)
     made, other, regions = correlate("generated"), correlate("other"), smoothness.REGIONS
     return _Terms(
         correlations=dict(zip(("lip_pc1", "lip_pc2", "lip_pc1_other", "lip_pc2_other"), [*made, *other], strict=True)),
-        cross_correlations=np.stack([lips.cross_correlation(clip, reference) for clip in clips]),
-        closures=np.array([astuple(lips.closure_counts(clip.generated, clip, reference)) for clip in clips], float),
-        phones_known=np.array([clip.phones is not None for clip in clips]),
+        cross_correlations=np.stack([lips.cross_correlation(c, reference) if c.paired else shifts for c in clips]),
+        closures=np.array([astuple(lips.closure_counts(c.generated, c, reference)) for c in phoned], float),
+        paired=np.array([clip.paired for clip in clips]),
+        phones_known=np.array([clip.phones is not None for clip in phoned]),
         deviations={r: both(lambda m, r=r: smoothness.deviation(m, reference, regions[r])) for r in STD_REGIONS},
         jerks={r: both(lambda m, r=r: smoothness.squared_jerk(m, reference, regions[r])) for r in JERK_REGIONS},
         boundaries={region: joins(region) for region in JERK_REGIONS},
@@ -117,23 +124,25 @@ def _estimates(terms: _Terms) -> dict[str, tuple[Estimate, int, str]]:
     """name -> (estimate, clips that enter, note) of the metrics that per-clip terms determine."""
     clips = len(terms.minutes)
 
-    def left_out(present: Array, reason: str) -> tuple[int, str]:
-        missing = clips - int(present.sum())
-        return clips - missing, f"{missing} of {clips} clips left out: {reason}" if missing else ""
+    def left_out(present: Array, reason: str, among: Array | None = None) -> tuple[int, str]:
+        asked = np.ones(clips, bool) if among is None else among
+        missing, unpaired = int((asked & ~present).sum()), clips - int(asked.sum())
+        note = f"{missing} of {clips} clips left out: {reason}" if missing else ""
+        return int(present.sum()), join_notes(f"not scored: {unpaired} clips {UNPAIRED}" if unpaired else "", note)
 
     found: dict[str, tuple[Estimate, int, str]] = {}
     for name, values in terms.correlations.items():
         reason = "no other voice, or still truth" if name.endswith("other") else "still truth"
-        found[name] = (mean_of(values), *left_out(np.isfinite(values), reason))
+        found[name] = (mean_of(values), *left_out(np.isfinite(values), reason, terms.paired))
     matched, closures, bilabials = terms.closures.T
-    phones = left_out(terms.phones_known, "no phone times")
+    phones = left_out(terms.phones_known, "no phone times", terms.paired)
     found["closure_f1"] = (ratio_of(2 * matched, closures + bilabials), *phones)
     found["closure_precision"] = (ratio_of(matched, closures), *phones)
     found["closure_recall"] = (ratio_of(matched, bilabials), *phones)
     curves = np.nan_to_num(terms.cross_correlations, nan=0.0)
-    usable = np.isfinite(terms.cross_correlations).any(1)
     reason = f"under {lips.MIN_SYNC_FRAMES} frames, or still truth"
-    found["sync_offset_frames"] = (lambda weights_RN: lips.best_shift(weights_RN @ curves), *left_out(usable, reason))
+    usable = left_out(np.isfinite(terms.cross_correlations).any(1), reason, terms.paired)
+    found["sync_offset_frames"] = (lambda weights_RN: lips.best_shift(weights_RN @ curves), *usable)
     for region, (made, truth) in terms.deviations.items():
         found[f"std_ratio_{region}"] = (ratio_of(made, truth), clips, "")
     for region, (made, truth) in terms.jerks.items():

@@ -44,6 +44,7 @@ class ClipMotion:
                  is compared is the common beginning.
     phones       (start_s, end_s, symbol), where known; else None
     joins        frames where a new generation window begins (none for a clip generated in one piece)
+    paired       whether the recorded face spoke with this voice; without it lips and voice are not compared
 
     Clips that share a key are several motions generated for one voice.
     Raises ValueError naming the clip: a wrong shape, NaN, or another number of frames than the truth's.
@@ -56,6 +57,7 @@ class ClipMotion:
     other: Array | None = None
     phones: list[tuple[float, float, str]] | None = None
     joins: tuple[int, ...] = ()
+    paired: bool = True
 
     def __post_init__(self) -> None:
         for name in ("truth", "determined", "generated", "other"):

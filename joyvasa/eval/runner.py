@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from joyvasa.data.keyed import stable_hash
-from joyvasa.data.shards import Clip, DatasetInfo
-from joyvasa.eval.baselines import fit_baselines
+from joyvasa.data.shards import Clip, ClipEntry, DatasetInfo
+from joyvasa.eval.baselines import LEAST_CLIPS, fit_baselines
 from joyvasa.eval.motion import ClipMotion, MotionReference, Score, score_rows
-from joyvasa.models.generator import Guidance, MotionGenerator, Temperature, Windowing
+from joyvasa.models.generation import Guidance, Temperature, Windowing
+from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.samplers import Sampler
+from joyvasa.models.smoothing import Smoothing
 
 Progress = Callable[[int, int], None]
 
@@ -25,6 +27,7 @@ class Sampling:
     guidance: Guidance
     windowing: Windowing
     temperature: Temperature
+    smoothing: Smoothing
     seed: int
     batch_size: int
 
@@ -48,6 +51,7 @@ def sample(
             guidance=how.guidance,
             windowing=how.windowing,
             temperature=how.temperature,
+            smoothing=how.smoothing,
         )
         out |= dict(zip(keys, motions, strict=True))
         if on_batch:
@@ -65,10 +69,18 @@ def choose_clips(dataset: DatasetInfo, split: str, count: int) -> list[Clip]:
     return [entry.load() for entry in turns[:count]]
 
 
+def is_paired(clip: Clip) -> bool:
+    """Whether the recorded face spoke with the clip's voice: so unless the data says `paired: false`."""
+    return clip.meta.get("paired") is not False
+
+
 def other_voices(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
-    """For each clip the voice of the next clip by another speaker; clips without one are left out."""
+    """For each clip the voice of the next clip by another speaker; clips without one are left out, and so are those
+    whose own voice is another's already."""
     out = {}
     for index, clip in enumerate(clips):
+        if not is_paired(clip):
+            continue
         for step in range(1, len(clips)):
             candidate = clips[(index + step) % len(clips)]
             if candidate.meta["speaker"] != clip.meta["speaker"]:
@@ -90,6 +102,7 @@ def clip_motions(
             other=others.get(clip.key),
             phones=[tuple(phone) for phone in clip.meta["phones"]] if clip.meta.get("phones") else None,
             joins=windowing.joins(len(clip.motion)),
+            paired=is_paired(clip),
         )
         for clip in clips
     ]
@@ -97,11 +110,12 @@ def clip_motions(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Scores by row and metric, and the motions they were taken from."""
+    """Scores by row and metric, the motions they were taken from, and why rows are missing where they are."""
 
     rows: dict[str, dict[str, Score]]
     clips: list[Clip]
     motions: list[ClipMotion]
+    remarks: list[str]
 
 
 def evaluate(
@@ -113,11 +127,26 @@ def evaluate(
     """
     train = dataset.entries("train")
     reference = MotionReference.fit(entry.motion() for entry in train)
-    own = sample(generator, {clip.key: clip.audio for clip in clips}, how, on_batch)
-    others = sample(generator, other_voices(clips), replace(how, seed=how.seed + 1), on_batch)
+    voices, strangers = {clip.key: clip.audio for clip in clips}, other_voices(clips)
+    total = len(voices) + len(strangers)
+
+    def progress(before: int) -> Progress | None:
+        return on_batch and (lambda done, _: on_batch(before + done, total))
+
+    own = sample(generator, voices, how, progress(0))
+    others = sample(generator, strangers, replace(how, seed=how.seed + 1), progress(len(voices)))
     motions = clip_motions(clips, own, others, how.windowing)
+    rows, remarks = {}, []
+    if len(train) < LEAST_CLIPS:
+        remarks.append(f"no baseline rows: {len(train)} training clip ({LEAST_CLIPS} needed)")
+    else:
+        rows = predict_baselines(train, clips)
+    return Evaluation(score_rows(motions, rows, reference, how.seed), list(clips), motions, remarks)
+
+
+def predict_baselines(train: Sequence[ClipEntry], clips: Sequence[Clip]) -> dict[str, dict[str, np.ndarray]]:
+    """Motion by baseline and clip key, the baselines fitted on the training clips."""
     baselines = fit_baselines((entry.audio(), entry.motion()) for entry in train)
     predicted = {clip.key: baselines.predict(clip.audio) for clip in clips}
     names = next(iter(predicted.values())).keys()
-    by_name = {name: {key: rows[name] for key, rows in predicted.items()} for name in names}
-    return Evaluation(score_rows(motions, by_name, reference, how.seed), list(clips), motions)
+    return {name: {key: rows[name] for key, rows in predicted.items()} for name in names}

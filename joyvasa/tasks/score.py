@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.animate.puppet import PuppetPortrait
 from joyvasa.data.shards import DatasetInfo
 from joyvasa.eval.motion import table
-from joyvasa.eval.runner import Evaluation, choose_clips, evaluate
+from joyvasa.eval.runner import Evaluation, choose_clips, evaluate, is_paired
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.tasks.build import build_sampling
 from joyvasa.tasks.runs import write_json
@@ -27,21 +28,28 @@ def score_and_show(
 ) -> dict:
     """Write metrics.json and preview/ under `folder`, print the table and the paths; returns metrics.json."""
     clips = choose_clips(dataset, cfg.eval.split, cfg.eval.clips)
-    with tqdm(total=2 * len(clips), desc="sampling unseen voices", unit="clip") as bar:
-        evaluation = evaluate(
-            generator, dataset, clips, build_sampling(cfg), lambda done, total: bar.update(done - bar.n % total)
-        )
+    with tqdm(desc="sampling unseen voices", unit="clip") as bar:
+
+        def advance(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        evaluation = evaluate(generator, dataset, clips, build_sampling(cfg), advance)
+    unpaired = sum(not is_paired(clip) for clip in clips)
+    described = {"path": str(dataset.folder), "sha256": dataset.sha, "split": cfg.eval.split, "clips": len(clips)}
     result = facts | {
-        "dataset": {"path": str(dataset.folder), "sha256": dataset.sha, "split": cfg.eval.split, "clips": len(clips)},
+        "dataset": described | {"unpaired_clips": unpaired},
         "speakers": sorted({clip.meta["speaker"] for clip in clips}),
         "sampling": OmegaConf.to_container(cfg.generation) | {"sampler": OmegaConf.to_container(cfg.sampler)},
         "metrics": {
             row: {name: asdict(score) for name, score in scores.items()} for row, scores in evaluation.rows.items()
         },
+        "remarks": evaluation.remarks,
     }
     write_json(folder / "metrics.json", result)
     shown = show(cfg, evaluation, folder / "preview")
     print(table(evaluation.rows))
+    print("\n".join(evaluation.remarks), end="")
     print(f"\nscores    {folder / 'metrics.json'}")
     for path in shown:
         print(f"preview   {path}")
@@ -54,7 +62,8 @@ def show(cfg: DictConfig, evaluation: Evaluation, folder: Path) -> list[Path]:
     written = []
     pairs = list(zip(evaluation.clips, evaluation.motions, strict=True))[: cfg.eval.previews]
     for clip, motion in tqdm(pairs, desc="drawing previews", unit="clip"):
-        name, phones = f"{clip.meta['speaker']}-{clip.key[:8]}", motion.phones
+        # Speakers of imported data are called anything, folders included.
+        name, phones = re.sub(r"[^\w.-]+", "_", f"{clip.meta['speaker']}-{clip.key[:8]}"), motion.phones
         paths = [folder / f"{name}{ending}" for ending in (".mp4", "-sheet.png", "-curves.png")]
         face = portrait(cfg)
         write_preview(paths[0], motion.generated, clip.audio, portrait=face, truth_TC=clip.motion)

@@ -248,6 +248,30 @@ def test_per_clip_values_average_to_the_score(clips, reference):
     assert gap.low > 0.5
 
 
+SYNC = {
+    "lip_pc1", "lip_pc2", "lip_pc1_other", "lip_pc2_other", "closure_f1", "closure_precision", "closure_recall",
+    "sync_offset_frames",
+}  # fmt: skip
+
+
+def test_lips_are_not_compared_with_a_voice_that_is_not_theirs(clips, reference):
+    clips = [replace(clip, other=clip.truth) for clip in clips]
+    right, none = (score(row, reference, 0) for row in (clips, [replace(clip, paired=False) for clip in clips]))
+    for name, value in none.items():
+        if name in SYNC:
+            assert np.isnan(value.value) and value.n == 0, name
+            assert value.note == "not scored: 12 clips whose voice does not belong to their motion", name
+        else:
+            assert repr(value) == repr(right[name]), name
+    part = score([*clips[:8], *(replace(clip, paired=False) for clip in clips[8:])], reference, 0)
+    alone = score(clips[:8], reference, 0)
+    for name in SYNC:
+        assert part[name].value == pytest.approx(alone[name].value) and part[name].n == 8, name
+        assert "not scored: 4 clips" in part[name].note
+    text = table(score_rows([replace(clip, paired=False) for clip in clips], {}, reference, 0))
+    assert "note: not scored: 12 clips whose voice does not belong to their motion: lip_pc1" in text
+
+
 def test_rows_and_table(clips, reference):
     turned = [replace(clip, other=clips[number - 1].truth[:200]) for number, clip in enumerate(clips)]
     still = {clip.key: np.tile(reference.mean, (len(clip.truth), 1)) for clip in clips}

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 from hydra.errors import ConfigCompositionException
 
-import preprocess.__main__ as program
 from joyvasa.data.shards import open_dataset
 from preprocess.synthetic import SyntheticSource
 
@@ -17,32 +14,15 @@ WORDS = (
 )  # fmt: skip
 
 
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path):
-    """`python -m preprocess WORDS`: (exit code, standard output, standard error)."""
-
-    def command(*words: str) -> tuple[int, str, str]:
-        monkeypatch.chdir(tmp_path)
-        monkeypatch.setattr(sys, "argv", ["preprocess", *words])
-        code = 0
-        try:
-            program.main()
-        except SystemExit as end:
-            code = end.code or 0
-        return code, *capsys.readouterr()
-
-    return command
-
-
 def test_a_dataset_of_disjoint_speakers_is_written_and_described(run, tmp_path):
-    code, out, err = run(*WORDS, "output=made", "seed=9")
-    assert code == 0, err
+    done = run(*WORDS, "output=made", "seed=9")
+    assert done.code == 0, done.err
     dataset = open_dataset(tmp_path / "made")
     dataset.verify()
     speakers = {split: {entry.speaker for entry in dataset.entries(split)} for split in dataset.splits}
     assert len(speakers["train"]) == 2 and not speakers["train"] & speakers["validation"]
     assert all(name.startswith("synthetic-9-") for names in speakers.values() for name in names)
-    assert "made: " in out and "3 speakers (train: 2 clips, validation: 1 clips)" in out
+    assert "made: " in done.out and "3 speakers (train: 2 clips, validation: 1 clips)" in done.out
     entry = dataset.entries("train")[0]
     assert entry.truth().shape == entry.motion().shape and entry.meta()["phones"]
 
@@ -63,12 +43,13 @@ def test_settings_and_seed_decide_the_content_and_processes_do_not(tmp_path):
         (WORDS, "output= is missing; for example: python -m preprocess"),
         ((*WORDS, "output=x", "source.train_speakers=0"), "at least one speaker"),
         ((*WORDS, "output=x", "source.seconds=90"), "clips of 2 to 60 s"),
+        ((*WORDS, "output=x", "input=y", "pairs=cycle"), "input=, pairs= not taken by SyntheticSource"),
     ],
 )
 def test_what_cannot_be_made_is_said_in_one_line(words, message, run):
-    code, _, err = run(*words)
-    assert code == 2
-    assert err.startswith("error: ") and message in err.splitlines()[0] and "Traceback" not in err
+    done = run(*words)
+    assert done.code == 2
+    assert done.err.startswith("error: ") and message in done.err.splitlines()[0] and "Traceback" not in done.err
 
 
 @pytest.mark.parametrize("word", ["outptu=x", "source.speakers=3", "source=nope", "sed=1"])

@@ -1,0 +1,132 @@
+"""Which voice goes with which motion file: by name, by a list, or in turn."""
+
+from __future__ import annotations
+
+import csv
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from pathlib import Path
+
+from joyvasa.data.shards import SPLITS
+from joyvasa.media import load_audio
+from preprocess.report import Report, Unusable, reason_of, shown
+
+COLUMNS = ("motion", "audio", "speaker", "split")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A motion file and its voice; speaker and split where a list gives them."""
+
+    motion: Path
+    name: str
+    voice: Path
+    voice_name: str
+    speaker: str | None = None
+    split: str | None = None
+
+
+def nfc(name: Path | str) -> str:
+    """A name whose accents are written one way: file systems disagree about é."""
+    return unicodedata.normalize("NFC", shown(name))
+
+
+def relative(path: Path, folder: Path) -> str:
+    """A path as it is called inside the folder; outside of it, its last part."""
+    return nfc(path.relative_to(folder).as_posix() if path.is_relative_to(folder) else path.name)
+
+
+def by_stem(motions: Sequence[Path], voices: Sequence[Path], folder: Path, audio: Path, report: Report) -> list[Pair]:
+    """Each motion with the voice of the same path without ending, else with the only one of the same stem.
+
+    Motions and voices without a partner are reported.
+    """
+    by_path: dict[str, list[Path]] = {}
+    by_name: dict[str, list[Path]] = {}
+    for voice in voices:
+        by_path.setdefault(relative(voice.with_suffix(""), audio), []).append(voice)
+        by_name.setdefault(nfc(voice.stem), []).append(voice)
+    pairs, used = [], set()
+    for motion in motions:
+        name = relative(motion, folder)
+        found = by_path.get(relative(motion.with_suffix(""), folder)) or by_name.get(nfc(motion.stem), [])
+        if len(found) != 1:
+            names = ", ".join(relative(voice, audio) for voice in found) or f"none called {nfc(motion.stem)}"
+            report.reject(name, Unusable("no voice", f"one voice of the same name expected in {audio}, found {names}"))
+            continue
+        pairs.append(Pair(motion, name, found[0], relative(found[0], audio)))
+        used.add(found[0])
+    for voice in voices:
+        if voice not in used:
+            report.reject(relative(voice, audio), Unusable("no motion", "no motion file of the same name took it"))
+    return pairs
+
+
+def in_turn(motions: Sequence[Path], voices: Sequence[Path], folder: Path, audio: Path, report: Report) -> list[Pair]:
+    """The first motion with the first voice, the next with the next, round and round; unreadable voices are left out.
+
+    Broken motions keep their turn, so that mending one changes no other pair.
+    """
+    readable = []
+    for voice in voices:
+        try:
+            load_audio(voice)
+            readable.append(voice)
+        except (ValueError, OSError) as error:
+            report.reject(relative(voice, audio), Unusable("unreadable audio", reason_of(error, voice)))
+    turns = zip(motions, cycle(readable))  # noqa: B905, the voices have no end
+    return [Pair(motion, relative(motion, folder), voice, relative(voice, audio)) for motion, voice in turns]
+
+
+def from_csv(file: Path, folder: Path | None, audio: Path | None, report: Report) -> list[Pair]:
+    """The rows of a list with a header; speaker and split may be empty or absent.
+
+    Paths are absolute, relative to the list's folder, or to `folder` (motion) and `audio`. Rows that name no motion or
+    voice, an unknown split, or a file that is not there are reported. Raises ValueError for a list that cannot be read.
+    """
+    beside = file.parent
+    pairs = []
+    for number, row in _rows(file):
+        try:
+            if row["split"] and row["split"] not in SPLITS:
+                raise Unusable("unknown split", f"split {row['split']!r} (expected one of {', '.join(SPLITS)})")
+            motion = _locate(row["motion"], "motion", (beside, folder))
+            voice = _locate(row["audio"], "audio", (beside, audio))
+        except Unusable as problem:
+            report.reject(f"{shown(file.name)} line {number}, {row['motion'] or 'no motion'}", problem)
+            continue
+        pairs.append(Pair(motion, row["motion"], voice, row["audio"], row["speaker"] or None, row["split"] or None))
+    return pairs
+
+
+def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
+    """(line, cells by column) of every row that is not empty."""
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            header = [name.strip() for name in reader.fieldnames or ()]
+            if not {"motion", "audio"} <= set(header) or not set(header) <= set(COLUMNS):
+                raise ValueError(f"header {', '.join(header) or 'missing'} (expected {','.join(COLUMNS)})")
+            reader.fieldnames = header
+            rows = [(reader.line_num, row) for row in reader]
+    except (ValueError, csv.Error) as error:
+        raise ValueError(f"pairs={shown(file)}: not a list of pairs in UTF-8: {error}") from error
+    surplus = [number for number, row in rows if None in row]
+    if surplus:
+        raise ValueError(
+            f"pairs={shown(file)}: line {surplus[0]} has more cells than the header; quote cells with commas"
+        )
+    cells = [(number, {name: row.get(name, "").strip() for name in COLUMNS}) for number, row in rows]
+    return [(number, row) for number, row in cells if any(row.values())]
+
+
+def _locate(name: str, column: str, folders: Sequence[Path | None]) -> Path:
+    if not name:
+        raise Unusable(f"no {column}", f"the column {column} is empty")
+    tried = [folder / name for folder in folders if folder is not None]
+    found = next((path for path in tried if path.is_file()), None)
+    if found is None:
+        raise Unusable(f"no {column}", f"no such {column} file: {' nor '.join(dict.fromkeys(map(shown, tried)))}")
+    return found
