@@ -6,14 +6,14 @@ float64 and rounded to float32 last.
 
 from __future__ import annotations
 
-import json
 import zlib
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
+
+Scaled = Sequence[tuple[str, float]]  # (ending of a name, factor of the numbers drawn for it)
 
 
 def draw(name: str, shape: list[int] | tuple[int, ...]) -> np.ndarray:
@@ -75,11 +75,23 @@ def _matrix(name: str, shape: list[int] | tuple[int, ...]) -> np.ndarray:
     return draw(name, shape) / np.sqrt(np.prod(shape[1:])) * SCALES.get(name, 1.0)
 
 
-def weight(name: str, shapes: dict[str, tuple[int, ...]], integer: bool = False) -> np.ndarray | None:
+def weight(
+    name: str, shapes: dict[str, tuple[int, ...]], integer: bool = False, scaled: Scaled = ()
+) -> np.ndarray | None:
     """The float64 weight `name` among `shapes` (a whole state dict's), or None where the constructor's is kept.
 
-    The right vector of a spectral norm is what one power iteration makes of the left one: it needs its layer's shape.
+    The right vector of a spectral norm is what one power iteration makes of the left one: it needs its layer's shape,
+    and knows nothing of `scaled`.
     """
+    value = _unscaled(name, shapes, integer)
+    if value is not None and kind_of(name, shapes[name], integer) != "sn_v":
+        for ending, factor in scaled:
+            if name.endswith(ending):
+                value = value * factor
+    return value
+
+
+def _unscaled(name: str, shapes: dict[str, tuple[int, ...]], integer: bool) -> np.ndarray | None:
     shape = shapes[name]
     kind = kind_of(name, shape, integer)
     if kind == "keep":
@@ -90,7 +102,7 @@ def weight(name: str, shapes: dict[str, tuple[int, ...]], integer: bool = False)
         return _matrix(name, shape)
     if kind == "sn_v":
         original, left = f"{name.removesuffix('_v')}_orig", f"{name.removesuffix('_v')}_u"
-        right = _matrix(original, shapes[original]).reshape(shapes[original][0], -1).T @ weight(left, shapes)
+        right = _matrix(original, shapes[original]).reshape(shapes[original][0], -1).T @ _unscaled(left, shapes, False)
         return right / np.linalg.norm(right)
     x = draw(name, shape)
     return {
@@ -103,51 +115,17 @@ def weight(name: str, shapes: dict[str, tuple[int, ...]], integer: bool = False)
     }[kind]()
 
 
-@dataclass(frozen=True)
-class Case:
-    """One file of expected outputs, with the tolerances that go with it."""
+def fill(module: torch.nn.Module, prefix: str = "", scaled: Scaled = ()) -> torch.nn.Module:
+    """Fill all of a module's state dict under the names `prefix` + key, in place; back in evaluation mode.
 
-    folder: Path
-    name: str
-
-    @cached_property
-    def stored(self) -> dict[str, np.ndarray]:
-        with np.load(self.folder / "cases" / f"{self.name}.npz", allow_pickle=False) as file:
-            return {key: file[key] for key in file.files}
-
-    @cached_property
-    def meta(self) -> dict[str, Any]:
-        return json.loads(str(self.stored["meta"]))
-
-    @cached_property
-    def floor(self) -> dict[str, dict[str, float]]:
-        return json.loads((self.folder / "floor.json").read_text())[self.name]
-
-    @cached_property
-    def inputs(self) -> dict[str, np.ndarray]:
-        """Every input of the case by name, float32."""
-        return {name: realise(recipe) for name, recipe in self.meta["inputs"].items()}
-
-    @property
-    def outputs(self) -> set[str]:
-        return set(self.meta["outputs"])
-
-    def check(self, key: str, found) -> None:
-        """Compare the whole of output `key`: the stored part, and its projection where only a part is stored.
-
-        An element may differ by 10 times the float32 error of the reference, or 2e-6 of the largest value; so may the
-        projection. Raises AssertionError naming case and output.
-        """
-        expected, about, floor = self.stored[f"out.{key}"], self.meta["outputs"][key], self.floor[key]
-        found = np.asarray(found, dtype=np.float64)
-        assert list(found.shape) == about["shape"], f"{self.name}.{key}: shape {found.shape}, not {about['shape']}"
-        steps = about.get("steps", [1] * found.ndim)
-        part = tuple(slice(a, None, b) for a, b in zip(about.get("start", [0] * found.ndim), steps, strict=True))
-        tolerance = max(10 * floor["floor"], 2e-6 * about["absmax"])
-        worst = np.abs(found[part] - expected).max()
-        assert worst <= tolerance, f"{self.name}.{key}: differs by {worst:.3g} (tolerance {tolerance:.3g})"
-        if "proj" in about:
-            projection = (found * draw(about["proj_name"], about["shape"])).sum() / np.sqrt(found.size)
-            allowed = max(10 * floor["proj_floor"], 2e-6 * about["absmax"])
-            worst = abs(projection - about["proj"])
-            assert worst <= allowed, f"{self.name}.{key}: projection differs by {worst:.3g} (tolerance {allowed:.3g})"
+    A network's prefix is what stands before its keys in the official file: `denoising_net.` for a denoising network on
+    its own, `audio_encoder.` for a speech encoder.
+    """
+    state = module.state_dict()
+    shapes = {prefix + name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name, tensor in state.items():
+        value = weight(prefix + name, shapes, not tensor.is_floating_point(), scaled)
+        if value is not None:
+            state[name] = torch.from_numpy(np.asarray(value)).to(tensor.dtype)
+    module.load_state_dict(state)
+    return module.eval()
