@@ -39,10 +39,11 @@ def main() -> None:
 
     def one_batch():
         both = [torch.cat(pair) for pair in ((noisy, noisy), (step, step), (null, audio))]
-        return dit(*both, past.repeat(2, 1, 1), past_audio.repeat(2, 1, 1))
+        condition = dit.condition(both[2], past_audio.repeat(2, 1, 1), None)
+        return dit(*both[:2], condition, past.repeat(2, 1, 1))
 
     def two_passes():
-        return torch.cat([dit(noisy, step, voice, past, past_audio) for voice in (null, audio)])
+        return torch.cat([dit(noisy, step, dit.condition(v, past_audio, None), past) for v in (null, audio)])
 
     with torch.no_grad():
         difference = (one_batch() - two_passes()).abs().max().item()

@@ -100,6 +100,15 @@ def matrix_to_euler(rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return torch.rad2deg(pitch), torch.rad2deg(yaw), torch.rad2deg(roll)
 
 
+def bins_to_degrees(logits_B66: Tensor) -> Tensor:
+    """Angle (...) in degrees from 66 bins (..., 66): the softmax's expected index, 3 degrees each, from -97.5.
+
+    Official: `headpose_pred_to_degree` of LivePortrait (src/utils/camera.py).
+    """
+    index = torch.arange(logits_B66.shape[-1], dtype=logits_B66.dtype, device=logits_B66.device)
+    return (logits_B66.softmax(-1) * index).sum(-1) * 3 - 97.5
+
+
 def transform_keypoints(canonical_K3: Tensor, motion_C: Tensor) -> Tensor:
     """x = scale (canonical @ R(pitch, yaw, roll) + exp) + translation, z of the translation unused.
 

@@ -27,6 +27,23 @@ def clip_of(key: str, speaker: str, split: str, frames: int) -> Clip:
     return Clip(key, motion, audio, {"speaker": speaker, "split": split}, truth=motion / 2)
 
 
+def write_encoder(folder: Path, kind: str = "hubert", **changes) -> Path:
+    """A speech encoder as its repository ships it, but tiny (16 wide, two layers of two heads), its weights fixed."""
+    import torch
+    import transformers
+
+    sizes = {
+        "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
+        "conv_dim": [8] * 7, "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2,
+    }  # fmt: skip
+    family = {"hubert": transformers.HubertModel, "wav2vec2": transformers.Wav2Vec2Model}[kind]
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = family(family.config_class(**sizes | changes))
+    model.save_pretrained(folder)
+    return folder
+
+
 def corpus() -> Iterator[Clip]:
     """2 training speakers with 4 clips and 1 validation speaker with 3, of 5 to 10 s."""
     for speaker, split in SPEAKERS.items():
@@ -38,6 +55,12 @@ def corpus() -> Iterator[Clip]:
 def make_clip() -> Callable[[str, str, str, int], Clip]:
     """`clip_of`: (key, speaker, split, frames) -> Clip."""
     return clip_of
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """`write_encoder` into a new folder: (kind, **changes of the configuration) -> folder."""
+    return lambda kind="hubert", **changes: write_encoder(tmp_path_factory.mktemp("encoder") / kind, kind, **changes)
 
 
 @pytest.fixture(scope="session")

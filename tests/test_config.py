@@ -22,8 +22,13 @@ from joyvasa.tasks.config import Root, check_targets, conf_dir, targets
 ROOT = Path(__file__).resolve().parents[1]
 EXPERIMENTS = sorted(path.stem for path in (conf_dir() / "experiment").glob("*.yaml"))
 TASKS = sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml"))
+PLACED = ("schedule@optim.schedule", "smoothing@generation.smoothing")  # groups that fill a place in another
 GROUPS = ("encoder", "diffusion", "normaliser", "sampler", "loss", "optim", "generation", "trainer", "logger", "render")
-CHOICES = [(group, path.stem) for group in GROUPS for path in sorted((conf_dir() / group).glob("*.yaml"))]
+CHOICES = [
+    (group, path.stem)
+    for group in (*GROUPS, *PLACED)
+    for path in sorted((conf_dir() / group.partition("@")[0]).glob("*.yaml"))
+]
 SMALL = ("encoder.width=8", "encoder.blocks=1", "denoiser.width=16", "denoiser.depth=1", "denoiser.heads=2")
 HEAVY = ("torch", "lightning", "transformers", "insightface", "wandb", "decord", "gradio", "matplotlib", "webdataset")
 
@@ -48,13 +53,16 @@ def test_every_experiment_composes_and_its_objects_take_its_keys(experiment):
 def test_every_choice_of_every_group_composes(group, choice):
     cfg = cfg_of(f"{group}={choice}", *([] if group != "sampler" else ["diffusion.schedule.steps=50"]))
     check_targets(cfg)
-    assert OmegaConf.is_config(cfg[group])
+    assert OmegaConf.is_config(OmegaConf.select(cfg, group.partition("@")[2] or group))
 
 
-@pytest.mark.parametrize("group", ["encoder", "diffusion", "normaliser", "sampler", "loss"])
-def test_every_choice_of_the_small_groups_is_an_object(group):
+@pytest.mark.parametrize("group", ["encoder", "diffusion", "normaliser", "sampler", "loss", *PLACED])
+def test_every_choice_of_the_small_groups_is_an_object(group, encoder_folder):
     for choice in (choice for name, choice in CHOICES if name == group):
-        assert instantiate(cfg_of(f"{group}={choice}")[group]) is not None, choice
+        kind = "wav2vec2" if choice == "wav2vec2" else "hubert"
+        weights = [f"encoder.path={encoder_folder(kind)}"] if group == "encoder" and choice != "logmel" else []
+        cfg = cfg_of(f"{group}={choice}", *weights)
+        assert instantiate(OmegaConf.select(cfg, group.partition("@")[2] or group)) is not None, choice
 
 
 def test_every_argument_of_an_object_is_configured_or_given_by_the_program():

@@ -88,7 +88,8 @@ def test_the_schedules_are_the_recorded_ones(recorded, name):
     found, expected = schedule_numbers(name), recorded["schedules"][name]
     assert set(found) == set(expected)
     for table, value in found.items():
-        compare(value, expected[table], 1e-6)
+        # 1 - alpha_bar cancels in float32, and processors round the logarithm differently
+        compare(value, expected[table], 1e-5 if table == "sigmas_inflex" else 1e-6)
 
 
 def test_keyed_draws_are_the_recorded_ones(recorded):

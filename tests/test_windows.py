@@ -139,3 +139,28 @@ def test_impossible_windows_are_refused(wrong):
         WindowSpec(**{"window": 100, "history": 25} | wrong)
     with pytest.raises(ValueError, match="expected mode in"):
         Crop("middle", "repeat", 0.0)
+
+
+def test_windows_cut_by_themselves_leave_motion_and_voice_whole(tiny_dataset):
+    entry = tiny_dataset.entries("train")[0]
+    whole = pair(entry, crop=Crop("begin", "repeat", 0.0))
+    ends = []
+    for draw in range(200):
+        cut = pair(entry, crop=Crop("begin", "repeat", (0.3, 0.6)), draw=draw)
+        assert np.array_equal(cut.motion, whole.motion) and np.array_equal(cut.audio, whole.audio)
+        window = len(cut.valid) // 2
+        for valid, end in zip(cut.valid.reshape(2, window), cut.end, strict=True):
+            assert valid.sum() == end and valid[:end].all()
+        ends.append(cut.end)
+    ends = np.array(ends)
+    assert ends.min() >= 1 and ends.max() == window
+    shares = (ends < window).mean(0)
+    assert abs(shares - [0.3, 0.6]).max() < 0.1
+    assert whole.end is None
+
+
+def test_two_chances_are_two():
+    with pytest.raises(ValueError, match="one or two"):
+        Crop("begin", "repeat", (0.1, 0.2, 0.3))
+    with pytest.raises(ValueError, match="one or two"):
+        Crop("begin", "repeat", (0.1, 1.2))

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -31,7 +31,7 @@ class Batch(TypedDict):
     """B examples of two windows of N frames; see `windows.Example` for units.
 
     motion and noise (B, 2N, C), audio (B, 640 * 2N), valid (B, 2N), step_u and drop_u (B, 2), weight (B,): float32.
-    key and draw name the examples.
+    key and draw name the examples. end (B, 2), where windows are cut by themselves.
     """
 
     motion: Tensor
@@ -45,11 +45,13 @@ class Batch(TypedDict):
     history: int
     key: list[str]
     draw: list[int]
+    end: NotRequired[Tensor]
 
 
 def collate(examples: Sequence[Example], window: int, history: int) -> Batch:
     """Stack examples of equal length."""
-    arrays = {name: torch.from_numpy(np.stack([getattr(e, name) for e in examples])) for name in ARRAYS}
+    names = ARRAYS if examples[0].end is None else (*ARRAYS, "end")
+    arrays = {name: torch.from_numpy(np.stack([getattr(e, name) for e in examples])) for name in names}
     return Batch(
         **arrays,
         weight=torch.tensor([e.weight for e in examples], dtype=torch.float32),
@@ -150,7 +152,7 @@ class WindowLoader:
         num_workers: int,
         mode: Mode,
         short: Short,
-        truncate_p: float,
+        truncate_p: float | tuple[float, float],
         windows_per_clip: int,
         buffer: int,
         shuffle: bool,

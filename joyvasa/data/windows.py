@@ -63,16 +63,24 @@ class Crop:
 
     mode: where the pair starts. short: what becomes of a clip shorter than the pair: `repeat` tiles motion and audio
     and counts repeated frames as valid, as the official recipe does; `pad` holds the last frame over silence with
-    valid = 0; `reject` leaves the clip out. truncate_p: probability that the pair ends early (see `cut_end`).
+    valid = 0; `reject` leaves the clip out. truncate_p: probability that the pair ends early (see `cut_end`), or two
+    of them: that each window ends early by itself, as published (see `cut_windows`).
     """
 
     mode: Mode
     short: Short
-    truncate_p: float
+    truncate_p: float | tuple[float, float]
 
     def __post_init__(self) -> None:
-        if self.mode not in MODES or self.short not in SHORTS or not 0 <= self.truncate_p <= 1:
-            raise ValueError(f"{self} (expected mode in {MODES}, short in {SHORTS}, truncate_p in [0, 1])")
+        chances = self.truncate_p if self.by_window else (self.truncate_p,)
+        right = len(chances) in (1, WINDOWS) and all(0 <= chance <= 1 for chance in chances)
+        if self.mode not in MODES or self.short not in SHORTS or not right:
+            raise ValueError(f"{self} (expected mode in {MODES}, short in {SHORTS}, truncate_p one or two in [0, 1])")
+
+    @property
+    def by_window(self) -> bool:
+        """Whether each window is cut by itself."""
+        return not isinstance(self.truncate_p, (int, float))
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,8 @@ class Example:
 
     motion (2N, C) un-normalised, audio (640 * 2N,) in [-1, 1], valid (2N,) 1 where a frame counts, noise (2N, C)
     standard normal, step_u (2,) and drop_u (2,) uniform in [0, 1): for each window the diffusion step and guidance
-    dropout; all float32. weight: 0 for the repeats that fill an epoch's last batch, else 1.
+    dropout; all float32. weight: 0 for the repeats that fill an epoch's last batch, else 1. end (2,): frame at which
+    each window is to be cut, where windows are cut by themselves; motion and audio are whole then.
     """
 
     key: str
@@ -93,6 +102,7 @@ class Example:
     step_u: np.ndarray
     drop_u: np.ndarray
     weight: float
+    end: np.ndarray | None
 
 
 def pair_start(frames: int, window: int, rng: np.random.Generator, mode: Mode) -> int:
@@ -111,6 +121,12 @@ def cut_end(valid_frames: int, rng: np.random.Generator, truncate_p: float) -> i
     """
     chance, place = rng.random(2)
     return 1 + int(place * (valid_frames - 1)) if chance < truncate_p else valid_frames
+
+
+def cut_windows(window: int, rng: np.random.Generator, truncate_p: tuple[float, float]) -> np.ndarray:
+    """Frames that remain of each window, (2,): with its probability uniform in [1, window - 1], else all."""
+    chance, place = rng.random((2, WINDOWS))
+    return np.where(chance < truncate_p, 1 + (place * (window - 1)).astype(np.int64), window)
 
 
 def fill(motion_TC: np.ndarray, audio: np.ndarray, frames: int, short: Short) -> tuple[np.ndarray, np.ndarray]:
@@ -138,21 +154,28 @@ def read_pair(
     valid_frames = frames if crop.short == "repeat" else stop - start
     if stop - start < frames:
         motion, audio = fill(motion, audio, frames, crop.short)
-    end = cut_end(valid_frames, rng, crop.truncate_p)
-    if end < valid_frames:
-        # The last frame is held: zeros would be a motion far from any face.
-        motion, audio = fill(motion[:end], audio[: end * SAMPLES_PER_FRAME], frames, "pad")
+    at, ends = np.arange(frames), None
+    if crop.by_window:
+        ends = cut_windows(window, rng, crop.truncate_p)
+        valid = (at < valid_frames) & (at % window < ends.repeat(window))
+    else:
+        end = cut_end(valid_frames, rng, crop.truncate_p)
+        valid = at < end
+        if end < valid_frames:
+            # The last frame is held: zeros would be a motion far from any face.
+            motion, audio = fill(motion[:end], audio[: end * SAMPLES_PER_FRAME], frames, "pad")
     step_u, drop_u = rng.random((2, WINDOWS), dtype=np.float32)
     return Example(
         key=entry.key,
         draw=draw,
         motion=motion,
         audio=audio,
-        valid=(np.arange(frames) < end).astype(np.float32),
+        valid=valid.astype(np.float32),
         noise=rng.standard_normal((frames, CHANNELS), dtype=np.float32),
         step_u=step_u,
         drop_u=drop_u,
         weight=weight,
+        end=ends,
     )
 
 

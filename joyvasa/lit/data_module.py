@@ -22,7 +22,7 @@ class MotionData(pl.LightningDataModule):
         batch_size: int,
         num_workers: int,
         short: str,
-        truncate_p: float,
+        truncate_p: float | tuple[float, float],
         windows_per_clip: int,
         buffer: int,
         seed: int,

@@ -9,68 +9,69 @@ from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 import lightning.pytorch as pl
+import numpy as np
 import torch
 from torch import Tensor
 from torchmetrics import MeanMetric
 
 from joyvasa.features import FeatureSpec
 from joyvasa.models.generator import MotionGenerator
-from joyvasa.models.losses import MotionLoss
+from joyvasa.models.losses import LossValue, MotionLoss
+from joyvasa.models.official_loss import OfficialLoss
 
 
 class MotionModule(pl.LightningModule):
-    """Trains a MotionGenerator. `optimizer(params)` and `schedule(optimizer)` are built by the configuration.
+    """Trains a MotionGenerator. `optimizer(params)` and `schedule(step)` are built by the configuration.
 
-    Masked losses are sums over valid frames. They are divided by the number of valid frames of all ranks and
-    accumulation steps together, once, before the optimizer's step, so that neither the number of processes nor
-    accumulation changes the gradient.
+    A loss is a sum and the number it is to be divided by (frames that count, or examples). The division is by the
+    numbers of all ranks and accumulation steps together, once, before the optimizer's step, so that neither the number
+    of processes nor accumulation changes the gradient. A speech encoder that is fine-tuned may have its own learning
+    rate, `encoder_lr`; a frozen one is not in the checkpoints, for its weights are elsewhere and its hash is there.
     """
 
     def __init__(
         self,
         *,
         generator: MotionGenerator,
-        loss: MotionLoss,
+        loss: MotionLoss | OfficialLoss,
         optimizer: Callable[[Iterable[Tensor]], torch.optim.Optimizer],
         schedule: Callable[[int], float],
+        encoder_lr: float | None,
         seed: int,
     ):
         super().__init__()
         self.generator, self.loss = generator, loss
         self._make_optimizer, self._schedule, self._seed = optimizer, schedule, seed
+        self._encoder_lr = encoder_lr
         self.val_loss = MeanMetric()
-        self.register_buffer("_valid_frames", torch.zeros(()), persistent=False)
+        self.register_buffer("_counted", torch.zeros(()), persistent=False)
 
-    def _step(self, batch: dict) -> tuple[dict[str, Tensor], Tensor, Tensor]:
-        """Terms (2B, N) by name, their weighted sum (2B, N), and each frame's weight (2B, N)."""
-        view = self.generator(batch, batch["history"])
-        terms = self.loss.terms(view)
+    def _step(self, batch: dict) -> LossValue:
         window = batch["motion"].shape[1] // 2
         weight = torch.cat((batch["valid"] * batch["weight"][:, None]).split(window, 1))
-        return terms, self.loss.total(terms), weight
+        return self.loss(self.generator(batch, batch["history"]), weight)
 
     def on_train_batch_start(self, batch: dict, batch_idx: int) -> None:
         # Dropout then depends on (seed, step, rank) alone: a resumed run draws what the uninterrupted one drew.
-        torch.manual_seed((self._seed * 1_000_003 + self.global_step * 1_009 + batch_idx) * 64 + self.global_rank)
+        drawn = (self._seed * 1_000_003 + self.global_step * 1_009 + batch_idx) * 64 + self.global_rank
+        torch.manual_seed(drawn)
+        np.random.seed(drawn % 2**32)  # noqa: NPY002  # SpecAugment of transformers draws from numpy's global state
 
     def training_step(self, batch: dict, batch_idx: int) -> Tensor:
-        terms, total, weight = self._step(batch)
-        frames = weight.sum()
-        self._valid_frames += frames.detach()
-        means = {
-            f"train/{name}": (value.detach() * weight).sum() / frames.clamp(min=1) for name, value in terms.items()
-        }
-        means["train/loss"] = (total.detach() * weight).sum() / frames.clamp(min=1)
+        value = self._step(batch)
+        self._counted += value.count.detach()
+        means = {f"train/{name}": mean for name, mean in value.terms.items()}
+        means["train/loss"] = value.total.detach() / value.count.clamp(min=1)
         self.log("loss", means["train/loss"], prog_bar=True, logger=False)
         self.log_dict(means)
         # Lightning averages over ranks and accumulation steps; undo both, and divide by the true count below.
-        return (total * weight).sum() * self.trainer.world_size * self.trainer.accumulate_grad_batches
+        return value.total * self.trainer.world_size * self.trainer.accumulate_grad_batches
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        frames = self.trainer.strategy.reduce(self._valid_frames.clone(), reduce_op="sum")
+        counted = self.trainer.strategy.reduce(self._counted.clone(), reduce_op="sum")
         gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        torch._foreach_div_(gradients, frames.clamp(min=1))
-        self._valid_frames.zero_()
+        torch._foreach_div_(gradients, counted.clamp(min=1))
+        self._counted.zero_()
 
     def configure_gradient_clipping(self, optimizer, gradient_clip_val=None, gradient_clip_algorithm=None) -> None:
         if gradient_clip_val:
@@ -78,19 +79,39 @@ class MotionModule(pl.LightningModule):
             self.log("train/gradient_norm", norm)
 
     def validation_step(self, batch: dict, batch_idx: int) -> None:
-        _, total, weight = self._step(batch)
-        frames = weight.sum()
-        if frames > 0:
-            self.val_loss.update((total * weight).sum() / frames, frames)
+        value = self._step(batch)
+        if value.count > 0:
+            self.val_loss.update(value.total / value.count, value.count)
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True, prog_bar=True)
 
     def configure_optimizers(self) -> dict:
-        optimizer = self._make_optimizer(p for p in self.parameters() if p.requires_grad)
+        optimizer = self._make_optimizer(self._parameter_groups())
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, self._schedule)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
+    def _parameter_groups(self) -> list:
+        trained = [p for p in self.parameters() if p.requires_grad]
+        if self._encoder_lr is None:
+            return trained
+        encoder = {id(p) for p in self.generator.encoder.parameters()}
+        if not any(id(p) in encoder for p in trained):
+            raise ValueError("optim.encoder_lr is set, but the encoder is frozen; encoder.frozen=false fine-tunes it")
+        return [
+            {"params": [p for p in trained if id(p) not in encoder]},
+            {"params": [p for p in trained if id(p) in encoder], "lr": self._encoder_lr},
+        ]
+
+    def _elsewhere(self) -> list[str]:
+        """Names of tensors that are not in checkpoints."""
+        frozen = self.generator.encoder.frozen
+        return [name for name in self.state_dict() if frozen and name.startswith("generator.encoder.")]
+
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["feature_spec"] = asdict(self.generator.encoder.spec)
+        for name in self._elsewhere():
+            del checkpoint["state_dict"][name]
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         FeatureSpec(**checkpoint["feature_spec"]).require(self.generator.encoder.spec, "the configured encoder")
+        own = self.state_dict()
+        checkpoint["state_dict"] |= {name: own[name] for name in self._elsewhere()}

@@ -12,6 +12,7 @@ B batch, T window frames, H history frames, L = H + T tokens, C channels, A audi
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -69,8 +70,16 @@ class Block(nn.Module):
         return x_BLD + gate_m * self.mlp(self.norm_mlp(x_BLD) * (1 + scale_m) + shift_m)
 
 
+@dataclass(frozen=True)
+class Condition:
+    """What the voice adds: to each token (B, L, D), and to the output by the shortcut (B, T, C)."""
+
+    tokens: Tensor
+    reading: Tensor
+
+
 class DiT(nn.Module):
-    """prediction (B, T, C) = dit(noisy, step, audio, history motion, history audio)."""
+    """prediction (B, T, C) = dit(noisy, step, condition, history)."""
 
     def __init__(
         self,
@@ -85,7 +94,8 @@ class DiT(nn.Module):
         dropout: float,
     ):
         super().__init__()
-        self.width, self.heads = width, heads
+        self.channels, self.width, self.heads = channels, width, heads
+        self.max_steps: int | None = None
         # A few frames at once: the window's first frames see the last of the history without having to attend to them
         self.motion_in = nn.Conv1d(channels, width, kernel, padding=kernel // 2)
         self.audio_in = nn.Linear(audio_width, width)
@@ -115,18 +125,24 @@ class DiT(nn.Module):
         """Normalised motion (B, T, C) read from the voice by a linear map: the shortcut, and the loss term `voice`."""
         return self.voice_out(audio_BTA)
 
-    def forward(
-        self, noisy_BTC: Tensor, step_B: Tensor, audio_BTA: Tensor, history_BHC: Tensor, history_audio_BHA: Tensor
-    ) -> Tensor:
+    def embed(self, features_BTA: Tensor) -> Tensor:
+        """The voice as this network takes it: the features themselves."""
+        return features_BTA
+
+    def condition(self, audio_BTA: Tensor, history_audio_BHA: Tensor, valid_BT: Tensor | None) -> Condition:
+        """What every diffusion step of this window needs of the voice; which frames count is not looked at."""
+        return Condition(self.audio_in(torch.cat([history_audio_BHA, audio_BTA], 1)), self.from_voice(audio_BTA))
+
+    def forward(self, noisy_BTC: Tensor, step_B: Tensor, condition: Condition, history_BHC: Tensor) -> Tensor:
         history, window = history_BHC.shape[1], noisy_BTC.shape[1]
         tokens = self.motion_in(torch.cat([history_BHC, noisy_BTC], 1).transpose(1, 2)).transpose(1, 2)
-        tokens = tokens + self.audio_in(torch.cat([history_audio_BHA, audio_BTA], 1))
+        tokens = tokens + condition.tokens
         tokens = tokens + torch.cat([self.kind[:1].expand(history, -1), self.kind[1:].expand(window, -1)])
-        condition = self.step_in(step_embedding(step_B, self.width))
+        modulated = self.step_in(step_embedding(step_B, self.width))
         cos, sin = rotary(history, window, self.width // self.heads, noisy_BTC.device)
         for block in self.blocks:
-            tokens = block(tokens, condition, cos, sin)
-        shift, scale = self.modulation(condition)[:, None].chunk(2, -1)
+            tokens = block(tokens, modulated, cos, sin)
+        shift, scale = self.modulation(modulated)[:, None].chunk(2, -1)
         out = self.motion_out(self.norm(tokens[:, history:]) * (1 + scale) + shift)
-        keep, follow = self.shortcuts(condition)[:, None].chunk(2, -1)
-        return out + keep * noisy_BTC + follow * self.from_voice(audio_BTA)
+        keep, follow = self.shortcuts(modulated)[:, None].chunk(2, -1)
+        return out + keep * noisy_BTC + follow * condition.reading

@@ -7,88 +7,28 @@ B batch, T frames, N window frames, H history frames, C channels, A audio width,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from joyvasa.models.diffusion import NoiseSchedule, Target
+from joyvasa.models.diffusion import NoiseSchedule, SampleTarget, Target
+from joyvasa.models.generation import Guidance, Temperature, Track, Windowing
 from joyvasa.models.losses import WindowPrediction
-from joyvasa.models.samplers import Sampler
-from joyvasa.motion import CHANNELS, LIPS, AffineNormaliser
-
-
-@dataclass(frozen=True)
-class Guidance:
-    """Classifier-free guidance (arXiv 2207.12598): null + scale (voice - null); scale 1 is the plain conditional."""
-
-    scale: float
-
-
-@dataclass(frozen=True)
-class Temperature:
-    """Gain of the sampler's noise, for the lips' channels and for all others.
-
-    A sample at 1 is as varied as the training data, also where the voice leaves room: its lips then agree with any one
-    recording less than the mean of all possible ones does (correlation r becomes r squared). Below 1 the lips keep to
-    what the voice says; head, eyes and brows stay free.
-    """
-
-    lips: float
-    rest: float
-
-    def __post_init__(self):
-        if not (0 <= self.lips <= 1 and 0 <= self.rest <= 1):
-            raise ValueError(f"generation temperature: expected 0 … 1, got lips {self.lips}, rest {self.rest}")
-
-    def gain(self, like: Tensor) -> Tensor:
-        """(C,)"""
-        gain = torch.full((CHANNELS,), self.rest)
-        gain[LIPS] = self.lips
-        return gain.to(like)
-
-
-@dataclass(frozen=True)
-class Windowing:
-    """How a long motion is generated, in frames.
-
-    Windows of `window` frames; each sees the `history` frames before it, and begins `overlap` frames before its
-    predecessor ends, where the two are cross-faded. `noise`: every window its own (`fresh`), or all the first one's
-    (`shared`, as the official code does).
-    """
-
-    window: int
-    history: int
-    overlap: int
-    noise: str
-
-    def __post_init__(self):
-        if self.noise not in ("fresh", "shared"):
-            raise ValueError(f"generation.noise={self.noise!r}: choose fresh or shared")
-        if self.history < 1 or self.overlap < 0 or self.history + self.overlap > self.window:
-            raise ValueError(
-                f"generation: history {self.history} + overlap {self.overlap} do not fit a window of {self.window}"
-            )
-
-    def starts(self, frames: int) -> list[int]:
-        """First frame of each window of a motion of so many frames."""
-        advance = self.window - self.overlap
-        return list(range(0, max(frames - self.overlap, 1), advance))
-
-    def joins(self, frames: int) -> tuple[int, ...]:
-        """Frames at which a window begins to count or its predecessor ceases to."""
-        edges = {edge for start in self.starts(frames)[1:] for edge in (start, start + self.overlap)}
-        return tuple(sorted(edge for edge in edges if 0 < edge < frames))
-
-    def fade_in(self, like: Tensor) -> Tensor:
-        """Weight of the later window over the overlap, (overlap, 1), a raised cosine."""
-        at = torch.arange(1, self.overlap + 1, device=like.device, dtype=like.dtype) / (self.overlap + 1)
-        return (0.5 - 0.5 * torch.cos(torch.pi * at))[:, None]
+from joyvasa.models.samplers import Denoise, Sampler
+from joyvasa.models.smoothing import Smoothing
+from joyvasa.models.truncation import truncate
+from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME, AffineNormaliser
 
 
 class MotionGenerator(nn.Module):
-    """Encoder, denoiser, schedule, prediction target and normaliser under one roof."""
+    """Encoder, denoiser, schedule, prediction target and normaliser under one roof.
+
+    An encoder maps waveform (B, 640 T) to features (B, T, W); where it says `per_window`, each window is encoded by
+    itself. A denoiser has `embed(features) -> voice`, `start(batch, history) -> (motion, voice)` and `null_audio` as
+    such a voice, `condition(voice, history voice, valid)` for what does not depend on the diffusion step, and
+    `forward(noisy, step, condition, history)`, whose last frames are the window.
+    """
 
     def __init__(
         self,
@@ -99,39 +39,47 @@ class MotionGenerator(nn.Module):
         target: Target,
         guidance_dropout: float,
         history_noise: float,
+        truncation_pad: str,
         normaliser: AffineNormaliser,
     ):
         super().__init__()
+        if denoiser.max_steps is not None and schedule.num_steps > denoiser.max_steps:
+            raise ValueError(f"diffusion.schedule.steps={schedule.num_steps}: this denoiser knows {denoiser.max_steps}")
         self.encoder, self.denoiser, self.schedule, self.normaliser = encoder, denoiser, schedule, normaliser
         self.target, self.guidance_dropout, self.history_noise = target, guidance_dropout, history_noise
+        self.truncation_pad = truncation_pad
 
     def forward(self, batch: dict, history: int) -> WindowPrediction:
         """Both windows of each example in one pass of 2B: first windows on top, second ones below.
 
-        `batch`: motion (B, 2N, C), audio (B, 2N 640), noise (B, 2N, C), step_u and drop_u (B, 2), all as the loader
-        draws them, so that this function holds no randomness of its own but dropout.
+        `batch`: motion (B, 2N, C), audio (B, 2N 640), valid (B, 2N), noise (B, 2N, C), step_u and drop_u (B, 2), all as
+        the loader draws them, so that this function holds no randomness of its own but dropout. `features` (B, 2N, W),
+        where given, are those of a frozen encoder and stand for the audio. `end` (B, 2), where
+        given, cuts each window by itself behind that frame, filled as `truncation_pad` says.
         """
         window = batch["motion"].shape[1] // 2
         clean = torch.cat(self.normaliser.normalise(batch["motion"]).split(window, 1))
+        half = len(clean) // 2
+        recorded = clean[:half, window - history :]
+        features, past_features, clean = self._hear(batch, clean, history)
         noise = torch.cat(batch["noise"].split(window, 1))
         step = self.schedule.step_of(batch["step_u"].T.reshape(-1))
         dropped = (batch["drop_u"].T.reshape(-1) < self.guidance_dropout)[:, None, None]
 
-        features = torch.cat(self.encoder(batch["audio"]).split(window, 1))
-        half = len(clean) // 2
         start, start_audio = self.denoiser.start(half, history)
         # A sampled history is never as good as a recorded one. What is added here comes from the first windows' draws,
         # which second windows do not use otherwise: a step, and one frame of noise held over the history.
         strength = self.history_noise * batch["step_u"][:, :1, None]
-        recorded = clean[:half, window - history :]
         disturbed = recorded + strength * noise[:half, :1]
         past = torch.cat([start.to(clean.dtype), disturbed])
-        past_audio = torch.cat([start_audio.to(features.dtype), features[:half, window - history :]])
+        past_audio = torch.cat([start_audio.to(features.dtype), past_features])
         audio = torch.where(dropped, self.denoiser.null_audio.to(features.dtype), features)
 
         signal, deviation = self.schedule.signal_noise(step)
         noisy = signal * clean + deviation * noise
-        prediction = self.denoiser(noisy, step, audio, past, past_audio).float()
+        condition = self.denoiser.condition(audio, past_audio, torch.cat(batch["valid"].split(window, 1)))
+        out = self.denoiser(noisy, step, condition, past).float()
+        prediction = out[:, -window:]
         return WindowPrediction(
             prediction=prediction,
             target=self.target.of(clean, noise, signal, deviation),
@@ -140,18 +88,55 @@ class MotionGenerator(nn.Module):
             history=torch.cat([start.detach().to(clean.dtype), recorded]),
             has_history=(torch.arange(2 * half, device=clean.device) >= half).float(),
             from_voice=self.denoiser.from_voice(features),
+            history_prediction=out[:, :-window] if out.shape[1] > window else None,
+            predicts_motion=isinstance(self.target, SampleTarget),
         )
 
-    def _denoise(self, audio: Tensor, past: Tensor, past_audio: Tensor, guidance: Guidance) -> Callable:
-        """The function a sampler calls: clean motion from noisy, guided, both branches in one batch."""
+    def _hear(self, batch: dict, clean: Tensor, history: int) -> tuple[Tensor, Tensor, Tensor]:
+        """The voice of all windows (2B, N, D), of the second ones' history (B, H, D), and the motion, cut where told.
+
+        The history is always that of the whole recording.
+        """
+        half, window = len(clean) // 2, clean.shape[1]
+        if "features" in batch or not self.encoder.per_window:
+            if "end" in batch:
+                raise ValueError("data.truncate_p of each window needs encoder.per_window=true and no cached features")
+            whole = batch["features"] if "features" in batch else self.encoder(batch["audio"])
+            features = torch.cat(self.denoiser.embed(whole).split(window, 1))
+            return features, features[:half, window - history :], clean
+        whole = torch.cat(batch["audio"].split(window * SAMPLES_PER_FRAME, 1))
+        audio = whole
+        if "end" in batch:
+            audio, clean = truncate(whole, clean, batch["end"].T.reshape(-1), self.truncation_pad)
+        features = self.denoiser.embed(self.encoder(audio))
+        # Without gradient, as published
+        past = features[:half, window - history :].detach()
+        if "end" in batch:
+            cut = batch["end"][:, 0] < window
+            if cut.any():
+                with torch.no_grad():
+                    past = past.clone()
+                    past[cut] = self.denoiser.embed(self.encoder(whole[:half][cut]))[:, window - history :].to(past)
+        return features, past, clean
+
+    def guided(
+        self, audio: Tensor, past: Tensor, past_audio: Tensor, guidance: Guidance, valid: Tensor | None = None
+    ) -> Denoise:
+        """The function a sampler calls: clean motion from noisy, guided, both branches in one batch.
+
+        audio (B, N, D) and past_audio (B, H, D) are embedded, past (B, H, C) normalised, valid (B, N).
+        """
         branches = 1 if guidance.scale == 1.0 else 2
         if branches == 2:
             audio = torch.cat([self.denoiser.null_audio.expand_as(audio).to(audio.dtype), audio])
             past, past_audio = past.repeat(2, 1, 1), past_audio.repeat(2, 1, 1)
+            valid = None if valid is None else valid.repeat(2, 1)
+        condition = self.denoiser.condition(audio, past_audio, valid)
 
         def denoise(noisy_BTC: Tensor, step: int) -> Tensor:
             steps = torch.full((len(audio),), step, device=noisy_BTC.device)
-            out = self.denoiser(noisy_BTC.repeat(branches, 1, 1), steps, audio, past, past_audio).float()
+            out = self.denoiser(noisy_BTC.repeat(branches, 1, 1), steps, condition, past)
+            out = guidance.bound(out[:, -noisy_BTC.shape[1] :].float())
             if branches == 2:
                 without, with_voice = out.chunk(2)
                 out = without + guidance.scale * (with_voice - without)
@@ -169,29 +154,34 @@ class MotionGenerator(nn.Module):
         guidance: Guidance,
         windowing: Windowing,
         temperature: Temperature,
+        smoothing: Smoothing,
         seeds: Sequence[int],
         on_window: Callable[[int, int], None] | None = None,
+        keep_lead: bool = False,
     ) -> list[np.ndarray]:
-        """Motion (T, C) float32, un-normalised, for each voice (640 T,); frame k is samples [640 k, 640 (k + 1)).
+        """Motion (T, 70) float32, un-normalised, for each voice (640 T,); frame k is samples [640 k, 640 (k + 1)).
 
         Each voice is encoded by itself and sampled from its own seed; window number w of all voices is sampled as one
-        batch. Behind a voice's end its last feature is held; frames there are dropped. `on_window(done, total)`
-        reports progress.
+        batch. Behind a voice's end is silence where windows are encoded by themselves, else its last feature is held;
+        frames there are dropped. `on_window(done, total)` reports progress. `keep_lead`: the frames of the lead too.
         """
-        if not audios or min(map(len, audios)) == 0:
-            empty = [number for number, audio in enumerate(audios) if len(audio) == 0]
+        if not audios or min(map(len, audios)) < SAMPLES_PER_FRAME:
+            empty = [number for number, audio in enumerate(audios) if len(audio) < SAMPLES_PER_FRAME]
             raise ValueError(f"nothing to generate: {len(audios)} voices, empty ones: {empty}")
-        device = self.normaliser.offset.device
-        features = [self.encoder(torch.from_numpy(audio)[None].to(device))[0] for audio in audios]
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        tracks = [_Track(feature, windowing, rng) for feature, rng in zip(features, generators, strict=True)]
-        gain = temperature.gain(self.normaliser.offset)
+        hear = None if self.encoder.per_window else lambda audio: self.denoiser.embed(self.encoder(audio))
+        on_device = [torch.from_numpy(audio).to(self.normaliser.offset.device) for audio in audios]
+        tracks = [
+            Track(audio, windowing, self.denoiser.channels, rng, hear)
+            for audio, rng in zip(on_device, generators, strict=True)
+        ]
+        gain = temperature.gain(self.denoiser.channels, self.normaliser.offset)
         total = max(len(track.starts) for track in tracks)
         for index in range(total):
             active = [track for track in tracks if index < len(track.starts)]
-            audio = torch.stack([track.audio(index) for track in active])
+            audio = self._window_voices(active, index)
             if index:
-                past, past_audio = map(torch.stack, zip(*(track.past(index) for track in active), strict=True))
+                past, past_audio = map(torch.stack, zip(*(track.past() for track in active), strict=True))
             else:
                 past, past_audio = self.denoiser.start(len(active), windowing.history)
             if index == 0 or windowing.noise == "fresh":
@@ -202,41 +192,17 @@ class MotionGenerator(nn.Module):
                 return torch.stack([gain * track.draw(gain) for track in active])
 
             noise = torch.stack([track.noise for track in active])
-            clean = sampler(self._denoise(audio, past, past_audio, guidance), noise, self.schedule, draw)
-            for track, motion in zip(active, clean, strict=True):
-                track.append(motion)
+            valid = torch.stack([track.valid(index) for track in active])
+            denoise = self.guided(audio, past, past_audio, guidance, valid)
+            for track, voice, motion in zip(active, audio, sampler(denoise, noise, self.schedule, draw), strict=True):
+                track.append(voice, motion)
             if on_window:
                 on_window(index + 1, total)
-        return [self.normaliser.denormalise(track.motion[: track.frames]).cpu().numpy() for track in tracks]
+        whole = [self.normaliser.denormalise(track.motion[: track.frames, :CHANNELS]).cpu().numpy() for track in tracks]
+        return [smoothing(motion)[0 if keep_lead else windowing.lead :] for motion in whole]
 
-
-class _Track:
-    """One voice on its way to motion: features (T, A), the motion so far, and its own random numbers."""
-
-    def __init__(self, features: Tensor, windowing: Windowing, rng: torch.Generator):
-        self.frames, self.windowing, self.rng = len(features), windowing, rng
-        self.starts = windowing.starts(self.frames)
-        surplus = self.starts[-1] + windowing.window - self.frames
-        self.features = torch.cat([features, features[-1:].expand(max(surplus, 0), -1)])
-        self.motion = features.new_empty(0, CHANNELS, dtype=torch.float32)
-        self.noise: Tensor | None = None
-
-    def draw(self, like: Tensor) -> Tensor:
-        """Standard normal (N, C) on the device of `like`."""
-        return torch.randn(self.windowing.window, CHANNELS, generator=self.rng).to(like)
-
-    def audio(self, index: int) -> Tensor:
-        return self.features[self.starts[index] :][: self.windowing.window]
-
-    def past(self, index: int) -> tuple[Tensor, Tensor]:
-        before = slice(self.starts[index] - self.windowing.history, self.starts[index])
-        return self.motion[before], self.features[before]
-
-    def append(self, window_NC: Tensor) -> None:
-        """Cross-fade into what is there over the overlap."""
-        overlap = self.windowing.overlap if len(self.motion) else 0
-        if overlap:
-            fade = self.windowing.fade_in(window_NC)
-            blended = (1 - fade) * self.motion[-overlap:] + fade * window_NC[:overlap]
-            self.motion = torch.cat([self.motion[:-overlap], blended])
-        self.motion = torch.cat([self.motion, window_NC[overlap:]])
+    def _window_voices(self, tracks: list[Track], index: int) -> Tensor:
+        """The embedded voice of each track's window of this number, (B, N, D)."""
+        if self.encoder.per_window:
+            return self.denoiser.embed(self.encoder(torch.stack([track.wave(index) for track in tracks])))
+        return torch.stack([track.features(index) for track in tracks])

@@ -49,6 +49,8 @@ class LogMelEncoder(nn.Module):
     def __init__(self, *, width: int, bands: int, blocks: int, kernel: int):
         super().__init__()
         self.width, self.bands = width, bands
+        # Trained with the denoiser; what it sees ends 0.4 s away, so windows need not be encoded by themselves
+        self.frozen = self.per_window = False
         self.stem = nn.Sequential(
             nn.Conv1d(bands, width, 5, padding=2),
             nn.GELU(),

@@ -39,6 +39,17 @@ class WindowPrediction:
     history: Tensor  # (B, H, C) true motion before the window
     has_history: Tensor  # (B,) 0 for a window that starts from the learned start tokens
     from_voice: Tensor | None  # (B, T, C) the denoiser's linear reading of the voice alone, where it has one
+    history_prediction: Tensor | None  # (B, H, C) what the denoiser says of the frames before, where it does
+    predicts_motion: bool  # whether the target's space is that of motion
+
+
+@dataclass(frozen=True)
+class LossValue:
+    """Minimised is total / (sum of `count` over ranks and accumulation steps); terms are means over this batch."""
+
+    terms: dict[str, Tensor]
+    total: Tensor
+    count: Tensor
 
 
 def l1(error: Tensor) -> Tensor:
@@ -123,3 +134,9 @@ class MotionLoss(nn.Module):
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Weighted sum of the terms, (B, T)."""
         return sum(self.weights[name] * value for name, value in terms.items())
+
+    def forward(self, view: WindowPrediction, weight_BT: Tensor) -> LossValue:
+        """Sum over the frames that count, weight 1, and their number."""
+        terms, count = self.terms(view), weight_BT.sum()
+        means = {name: (value.detach() * weight_BT).sum() / count.clamp(min=1) for name, value in terms.items()}
+        return LossValue(means, (self.total(terms) * weight_BT).sum(), count)

@@ -37,12 +37,14 @@ class Ancestral:
         if self.steps != schedule.num_steps:
             raise ValueError(f"the ancestral sampler takes every step: sampler.steps={schedule.num_steps}")
         x = noise_BTC
-        bars, betas = schedule.alpha_bars.tolist(), schedule.betas.tolist()
+        bars, alphas = schedule.alpha_bars.tolist(), schedule.alphas.tolist()
         flex, inflex = schedule.sigmas_flex.tolist(), schedule.sigmas_inflex.tolist()
         for step in range(schedule.num_steps, 0, -1):
             clean = denoise(x, step)
-            keep = (1 - bars[step - 1]) * (1 - betas[step]) ** 0.5 / (1 - bars[step])
-            pull = betas[step] * bars[step - 1] ** 0.5 / (1 - bars[step])
+            # Both coefficients from the same rounded table: at the last step of a schedule that
+            # begins gently, beta over 1 - alpha_bar misses 1 by far more than float32's rounding.
+            share = (1 - alphas[step]) / (1 - bars[step])
+            keep, pull = (1 - share) / alphas[step] ** 0.5, share * (bars[step] / alphas[step]) ** 0.5
             x = keep * x + pull * clean
             if step > 1:
                 sigma = flex[step] * self.flexibility + inflex[step] * (1 - self.flexibility)

@@ -13,7 +13,8 @@ from joyvasa.data.synthetic import Corpus, write_corpus
 from joyvasa.eval.runner import Sampling
 from joyvasa.lit.checkpoints import find_checkpoint, load_averaged
 from joyvasa.lit.module import MotionModule
-from joyvasa.models.generator import Guidance, MotionGenerator, Temperature, Windowing
+from joyvasa.models.generation import Guidance, Temperature, Windowing
+from joyvasa.models.generator import MotionGenerator
 from joyvasa.motion import CHANNELS, MotionStats
 
 # What a checkpoint fixes, and what it merely suggests: the latter can be given anew beside `checkpoint=`.
@@ -38,6 +39,7 @@ def build_generator(cfg: DictConfig, stats: MotionStats) -> MotionGenerator:
         target=instantiate(cfg.diffusion.target),
         guidance_dropout=cfg.diffusion.guidance_dropout,
         history_noise=cfg.diffusion.history_noise,
+        truncation_pad=cfg.data.truncate_pad,
         normaliser=instantiate(cfg.normaliser)(stats),
     )
 
@@ -49,20 +51,21 @@ def build_module(cfg: DictConfig, stats: MotionStats) -> MotionModule:
         loss=instantiate(cfg.loss),
         optimizer=instantiate(cfg.optim.optimizer),
         schedule=instantiate(cfg.optim.schedule),
+        encoder_lr=cfg.optim.encoder_lr,
         seed=cfg.seed,
     )
 
 
 def build_sampling(cfg: DictConfig) -> Sampling:
+    how = cfg.generation
     return Sampling(
         sampler=instantiate(cfg.sampler),
-        guidance=Guidance(cfg.generation.guidance),
-        windowing=Windowing(
-            cfg.generation.window, cfg.generation.history, cfg.generation.overlap, cfg.generation.noise
-        ),
-        temperature=Temperature(cfg.generation.temperature_lips, cfg.generation.temperature_rest),
-        seed=cfg.generation.seed,
-        batch_size=cfg.generation.batch_size,
+        guidance=Guidance(how.guidance, None if how.threshold is None else tuple(how.threshold)),
+        windowing=Windowing(how.window, how.history, how.overlap, how.noise, how.lead),
+        temperature=Temperature(how.temperature_lips, how.temperature_rest),
+        smoothing=instantiate(how.smoothing),
+        seed=how.seed,
+        batch_size=how.batch_size,
     )
 
 
@@ -99,8 +102,9 @@ def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig
             f"{checkpoint}: its config.yaml is missing (expected {beside}); keep the run folder whole"
         )
     saved = OmegaConf.load(beside)
-    given = [item.split("=")[0].lstrip("+~") for item in overrides]
-    changed = sorted({key.split(".")[0].split("@")[0] for key in given} & {*FIXED, "target"})
+    # group@place=choice is about the place
+    given = [item.split("=")[0].lstrip("+~").split("@")[-1] for item in overrides]
+    changed = sorted({key.split(".")[0] for key in given} & set(FIXED))
     if changed:
         raise ValueError(f"{', '.join(changed)}: fixed by the checkpoint {checkpoint}; leave it out, or train anew")
     OmegaConf.set_struct(cfg, False)
@@ -111,7 +115,7 @@ def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig
             continue
         for key in given:  # one number given anew leaves its neighbours as the run had them
             if key.startswith(f"{name}."):
-                OmegaConf.update(saved, key, OmegaConf.select(cfg, key))
+                OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False)
         cfg[name] = saved[name]
     OmegaConf.set_struct(cfg, True)
     return cfg

@@ -39,7 +39,8 @@ class Data:
     batch_size: int = MISSING
     num_workers: int = MISSING
     short: str = MISSING
-    truncate_p: float = MISSING
+    truncate_p: Any = MISSING
+    truncate_pad: str = MISSING
     windows_per_clip: int = MISSING
     buffer: int = MISSING
 
@@ -55,20 +56,24 @@ class Diffusion:
 @dataclass
 class Optim:
     optimizer: Any = MISSING
+    encoder_lr: float | None = MISSING
     schedule: Any = MISSING
 
 
 @dataclass
 class Generation:
-    """How motion is sampled: see joyvasa.models.generator.Windowing and Guidance."""
+    """How motion is sampled: see joyvasa.models.generation.Windowing and Guidance."""
 
     window: int = MISSING
     history: int = MISSING
     overlap: int = MISSING
     noise: str = MISSING
+    lead: int = MISSING
     guidance: float = MISSING
+    threshold: Any = None
     temperature_lips: float = MISSING
     temperature_rest: float = MISSING
+    smoothing: Any = MISSING
     seed: int = MISSING
     batch_size: int = MISSING
 
@@ -103,6 +108,7 @@ class Root:
     run_id: str | None = None
     resume: str | None = None
     checkpoint: str | None = None
+    template: str | None = None
     audio: str | None = None
     out: str | None = None
     data: Data = field(default_factory=Data)
@@ -133,7 +139,7 @@ def conf_dir() -> Path:
 
 def targets(node: Any, path: str = "") -> Iterator[tuple[str, DictConfig]]:
     """Every node with a `_target_`, with its path in the configuration."""
-    if not OmegaConf.is_config(node) or OmegaConf.is_missing(DictConfig({"node": node}), "node"):
+    if not OmegaConf.is_config(node) or node._is_none() or node._is_missing():
         return
     if OmegaConf.is_dict(node):
         if "_target_" in node:

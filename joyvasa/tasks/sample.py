@@ -11,13 +11,13 @@ from tqdm import tqdm
 
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.eval.baselines import loudness_db
-from joyvasa.media import fit_frames, load_audio, replacing
+from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS, fit_frames, load_audio, replacing
 from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME, lip_opening
-from joyvasa.tasks.build import build_sampling, load_generator, open_checkpoint
+from joyvasa.tasks.build import build_sampling
+from joyvasa.tasks.official import open_generator
 from joyvasa.tasks.runs import write_json
 from joyvasa.tasks.score import portrait
 
-SOUND = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".mp4", ".mov", ".mkv", ".webm")
 SILENCE_DB = -45.0  # RMS of a frame below full scale
 _MAX_SECONDS = 3600
 
@@ -28,9 +28,10 @@ def find_voices(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise FileNotFoundError(f"audio={path}: no such file or folder")
-    voices = sorted(p for p in path.iterdir() if p.suffix.lower() in SOUND)
+    endings = SOUND_ENDINGS + FILM_ENDINGS
+    voices = sorted(p for p in path.iterdir() if p.suffix.lower() in endings)
     if not voices:
-        raise FileNotFoundError(f"audio={path}: no sound file in this folder (endings looked for: {', '.join(SOUND)})")
+        raise FileNotFoundError(f"audio={path}: no sound file in this folder ({', '.join(endings)})")
     return voices
 
 
@@ -64,6 +65,7 @@ def sample_voice(cfg: DictConfig, generator, path: Path, folder: Path, how) -> d
             guidance=how.guidance,
             windowing=how.windowing,
             temperature=how.temperature,
+            smoothing=how.smoothing,
             on_window=lambda done, total: bar.update(),
         )[0]
     with replacing(folder / f"{path.stem}.motion.npy") as temporary, open(temporary, "wb") as file:
@@ -78,11 +80,11 @@ def sample_voice(cfg: DictConfig, generator, path: Path, folder: Path, how) -> d
 def sample(cfg: DictConfig, overrides: list[str]) -> int:
     """Needs `checkpoint=` and `audio=` (a file or a folder); writes to `out=`. Exit code 1 when no voice succeeded."""
     example = "python run.py task=sample checkpoint=runs/demo/latest audio=VOICES out=DIR"
-    cfg, checkpoint = open_checkpoint(cfg, overrides, example)
+    opened = open_generator(cfg, overrides, example)
+    cfg, generator = opened.cfg, opened.generator
     if cfg.audio is None or cfg.out is None:
         raise ValueError(f"audio= and out= are needed; for example: {example}")
     voices, folder = find_voices(Path(cfg.audio)), Path(cfg.out)
-    generator, step = load_generator(cfg, checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
     how = replace(build_sampling(cfg), batch_size=1)
     rows, failed = [], {}
@@ -91,7 +93,8 @@ def sample(cfg: DictConfig, overrides: list[str]) -> int:
             rows.append(sample_voice(cfg, generator, path, folder, how))
         except (ValueError, OSError) as error:
             failed[path.name] = str(error)
-    write_json(folder / "summary.json", {"checkpoint": str(checkpoint), "step": step, "voices": rows, "failed": failed})
+    facts = {"checkpoint": str(opened.checkpoint), "step": opened.step}
+    write_json(folder / "summary.json", facts | {"voices": rows, "failed": failed})
     for row in rows:
         numbers = ", ".join(
             f"{key} {row[key]:.2f}" for key in ("energy_correlation", "closed_in_silence") if row[key] is not None

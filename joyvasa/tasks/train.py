@@ -14,11 +14,13 @@ from hydra.utils import instantiate
 from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
+from joyvasa.data.shards import open_dataset
 from joyvasa.lit.checkpoints import AtomicCheckpointIO, find_checkpoint, read_checkpoint
 from joyvasa.lit.csv_logger import CurveLogger
 from joyvasa.lit.data_module import MotionData
 from joyvasa.lit.interrupt import TrainingInterrupted
 from joyvasa.lit.samples import SampleMetrics
+from joyvasa.models.speech import find_weights
 from joyvasa.tasks.build import build_module, build_sampling, load_generator, prepare_dataset
 from joyvasa.tasks.runs import find_resume, make_run_folder, shared_run_id, write_config
 from joyvasa.tasks.score import portrait, score_and_show
@@ -43,6 +45,7 @@ def train(cfg: DictConfig, overrides: list[str]) -> int:
     warnings.filterwarnings("ignore", message=_EXPECTED)
     # Deterministic algorithms would otherwise overwrite every new tensor with NaN first, which nothing here relies on.
     torch.utils.deterministic.fill_uninitialized_memory = False
+    check_ready(cfg)
     rank_zero = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("RANK", "0")) == 0
     dataset = prepare_dataset(cfg) if rank_zero else wait_for_dataset(cfg)
     resume = find_resume(cfg)
@@ -73,6 +76,21 @@ def train(cfg: DictConfig, overrides: list[str]) -> int:
         score_and_show(cfg, generator.to(module.device), dataset, folder, facts)
         print(f"trained   {trainer.global_step} steps in {seconds:.0f} s\nrun       {folder}", flush=True)
     return 0
+
+
+def check_ready(cfg: DictConfig) -> None:
+    """Raise one error naming all that is missing, weights and data, before anything is made or written."""
+    problems = []
+    checks = [lambda: find_weights(cfg.encoder.name, cfg.encoder.path)] if "path" in cfg.encoder else []
+    if cfg.data.synthetic is None:
+        checks.append(lambda: open_dataset(cfg.data.path))
+    for check in checks:
+        try:
+            check()
+        except (OSError, ValueError) as error:
+            problems.append(str(error))
+    if problems:
+        raise FileNotFoundError("\n".join(problems))
 
 
 def build_trainer(cfg: DictConfig, resume: Path | None) -> Trainer:

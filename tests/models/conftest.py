@@ -49,6 +49,7 @@ def tiny_generator(
         target=target or SampleTarget(),
         guidance_dropout=guidance_dropout,
         history_noise=history_noise,
+        truncation_pad="zero",
         normaliser=AffineNormaliser(half, torch.full((CHANNELS,), 2.0), -wide, wide),
     ).eval()
 
@@ -60,6 +61,7 @@ def draw_batch(batch: int = 3, window: int = 10, seed: int = 0) -> dict[str, tor
     return {
         "motion": torch.randn(batch, frames, CHANNELS, generator=generator),
         "audio": 0.1 * torch.randn(batch, frames * SAMPLES_PER_FRAME, generator=generator),
+        "valid": torch.ones(batch, frames),
         "noise": torch.randn(batch, frames, CHANNELS, generator=generator),
         "step_u": torch.rand(batch, 2, generator=generator),
         "drop_u": torch.rand(batch, 2, generator=generator),
@@ -71,6 +73,7 @@ class FrameEncoder(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
+        self.per_window = False
         torch.manual_seed(1)
         self.map = nn.Linear(SAMPLES_PER_FRAME, width)
 
@@ -79,9 +82,17 @@ class FrameEncoder(nn.Module):
 
 
 def watch_calls(generator: MotionGenerator) -> list[tuple[Tensor, ...]]:
-    """The arguments of every call of the denoiser from here on: noisy, step, audio, history, history audio."""
+    """What every call of the denoiser from here on is given: noisy, step, audio, history, history audio."""
     calls: list[tuple[Tensor, ...]] = []
-    generator.denoiser.register_forward_pre_hook(lambda _, args: calls.append(args))
+    denoiser, heard = generator.denoiser, []
+    listen = denoiser.condition
+
+    def condition(audio, past_audio, valid):
+        heard[:] = audio, past_audio
+        return listen(audio, past_audio, valid)
+
+    denoiser.condition = condition
+    denoiser.register_forward_pre_hook(lambda _, args: calls.append((*args[:2], heard[0], args[3], heard[1])))
     return calls
 
 

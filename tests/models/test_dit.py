@@ -20,6 +20,11 @@ def dit(make_dit, stir) -> DiT:
     return denoiser.eval()
 
 
+def call(denoiser: DiT, noisy_BTC, step_B, audio_BTA, history_BHC, history_audio_BHA) -> Tensor:
+    """The denoiser on a voice of its own."""
+    return denoiser(noisy_BTC, step_B, denoiser.condition(audio_BTA, history_audio_BHA, None), history_BHC)
+
+
 def inputs(denoiser: DiT, window: int, history: int, batch: int = 2, seed: int = 0) -> dict[str, Tensor]:
     """Random arguments of a call; the denoiser's own width of audio."""
     generator = torch.Generator().manual_seed(seed)
@@ -36,31 +41,31 @@ def inputs(denoiser: DiT, window: int, history: int, batch: int = 2, seed: int =
 @pytest.mark.parametrize("window", [1, 2, 7, 20, 100, 130])
 @pytest.mark.parametrize("history", [0, 1, 10, 25])
 def test_any_window_and_history_length_will_do(dit, window, history):
-    out = dit(**inputs(dit, window, history))
+    out = call(dit, **inputs(dit, window, history))
     assert out.shape == (2, window, CHANNELS) and out.isfinite().all()
 
 
 def test_each_example_is_computed_alone(dit):
     args = inputs(dit, 12, 5, batch=3)
-    together = dit(**args)
+    together = call(dit, **args)
     for row in range(3):
-        alone = dit(**{name: value[row : row + 1] for name, value in args.items()})
+        alone = call(dit, **{name: value[row : row + 1] for name, value in args.items()})
         assert_close(alone[0], together[row], atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["noisy_BTC", "step_B", "audio_BTA", "history_BHC", "history_audio_BHA"])
 def test_every_argument_matters(dit, name):
     args = inputs(dit, 12, 5)
-    before = dit(**args)
+    before = call(dit, **args)
     args[name] = args[name] + 3
-    assert (dit(**args) - before).abs().mean() > 1e-3
+    assert (call(dit, **args) - before).abs().mean() > 1e-3
 
 
 def test_a_fresh_denoiser_is_its_shortcut(make_dit):
     """Gates and output layer start at zero: the transformer adds nothing, the voice alone answers."""
     denoiser = make_dit()
     args = inputs(denoiser, 12, 5)
-    assert_close(denoiser(**args), denoiser.from_voice(args["audio_BTA"]))
+    assert_close(call(denoiser, **args), denoiser.from_voice(args["audio_BTA"]))
 
 
 def test_every_weight_learns_after_the_first_steps(make_dit, stir):
@@ -70,7 +75,7 @@ def test_every_weight_learns_after_the_first_steps(make_dit, stir):
     start, start_audio = denoiser.start(2, 5)
     args |= {"history_BHC": start, "history_audio_BHA": start_audio}
     args["audio_BTA"] = args["audio_BTA"] + denoiser.null_audio
-    denoiser(**args).square().mean().backward()
+    call(denoiser, **args).square().mean().backward()
     silent = [name for name, weight in denoiser.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert silent == []
 
@@ -122,7 +127,9 @@ def test_window_frames_are_told_from_history_frames_only_by_kind(dit):
     audio = torch.cat([args["history_audio_BHA"], args["audio_BTA"]], 1)
 
     def cut(history: int) -> Tensor:
-        return dit(motion[:, history:], args["step_B"], audio[:, history:], motion[:, :history], audio[:, :history])
+        return call(
+            dit, motion[:, history:], args["step_B"], audio[:, history:], motion[:, :history], audio[:, :history]
+        )
 
     assert_close(cut(4)[:, 8:], cut(12), atol=1e-4, rtol=1e-4)
 
@@ -147,7 +154,7 @@ def test_first_windows_do_not_know_what_comes_behind_the_pair(make_generator, ma
     signal, deviation = generator.schedule.signal_noise(step[: len(features)])
     noisy = signal * view.clean[: len(features)] + deviation * batch["noise"][:, :window]
     history = generator.denoiser.start(len(features), 2)
-    alone = generator.denoiser(noisy, step[: len(features)], features[:, :window], *history)
+    alone = call(generator.denoiser, noisy, step[: len(features)], features[:, :window], *history)
     assert_close(view.prediction[: len(features)][first], alone[first], atol=1e-5, rtol=1e-5)
 
 

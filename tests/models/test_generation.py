@@ -12,12 +12,14 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from joyvasa.models.generator import Guidance, MotionGenerator, Temperature, Windowing
+from joyvasa.models.generation import Guidance, Temperature, Windowing
+from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.samplers import DDIM, Ancestral, DPMSolverPP
+from joyvasa.models.smoothing import NoSmoothing
 from joyvasa.motion import CHANNELS, LIPS, SAMPLES_PER_FRAME
 
-PLAIN, WARM = Guidance(1.0), Temperature(lips=1.0, rest=1.0)
-CUT = Windowing(window=10, history=3, overlap=0, noise="fresh")
+PLAIN, WARM = Guidance(1.0, None), Temperature(lips=1.0, rest=1.0)
+CUT = Windowing(window=10, history=3, overlap=0, noise="fresh", lead=0)
 FADED = replace(CUT, overlap=4)
 
 
@@ -28,7 +30,8 @@ def voice(frames: int, seed: int = 0) -> np.ndarray:
 def generate(generator: MotionGenerator, audios, seeds=None, **how) -> list[np.ndarray]:
     """`generate` with DDIM in 4 steps, no guidance, temperature 1 and windows of 10 frames unless said otherwise."""
     seeds = list(range(len(audios))) if seeds is None else seeds
-    given = {"sampler": DDIM(steps=4, eta=0.0), "guidance": PLAIN, "windowing": CUT, "temperature": WARM} | how
+    given = {"sampler": DDIM(steps=4, eta=0.0), "guidance": PLAIN, "windowing": CUT, "temperature": WARM}
+    given |= {"smoothing": NoSmoothing()} | how
     return generator.generate(audios, seeds=seeds, **given)
 
 
@@ -133,7 +136,7 @@ def test_later_voice_leaves_earlier_windows_alone(generator):
 def test_later_voice_leaves_windows_beyond_the_reach_of_the_encoder_alone(make_generator):
     """Log-mel features see 2 s and a few frames ahead; so does the first of three windows, and no further."""
     generator, audio = make_generator(), voice(180)
-    windowing = Windowing(window=60, history=5, overlap=0, noise="fresh")
+    windowing = Windowing(window=60, history=5, overlap=0, noise="fresh", lead=0)
     before = generate(generator, [audio], windowing=windowing)[0]
     audio[122 * SAMPLES_PER_FRAME :] = 0
     after = generate(generator, [audio], windowing=windowing)[0]
@@ -145,14 +148,14 @@ def test_guidance_of_scale_1_is_the_single_conditional_branch(watch, generator):
     calls = watch(generator)
     plain = generate(generator, [voice(24), voice(12)])
     assert {len(call[0]) for call in calls} == {1, 2}, "without guidance a batch holds each voice once"
-    nearly = generate(generator, [voice(24), voice(12)], guidance=Guidance(1.0 + 1e-6))
+    nearly = generate(generator, [voice(24), voice(12)], guidance=Guidance(1.0 + 1e-6, None))
     assert max(len(call[0]) for call in calls) == 4
     for one, two in zip(plain, nearly, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-3)
 
 
 def test_guidance_of_scale_0_does_not_hear_the_voice_but_in_the_history(generator):
-    one, two = (generate(generator, [voice(10, seed)], seeds=[0], guidance=Guidance(0.0))[0] for seed in (1, 2))
+    one, two = (generate(generator, [voice(10, seed)], seeds=[0], guidance=Guidance(0.0, None))[0] for seed in (1, 2))
     np.testing.assert_allclose(one, two, atol=1e-5)
     loud = [generate(generator, [voice(10, seed)], seeds=[0])[0] for seed in (1, 2)]
     assert not np.allclose(*loud, atol=1e-3)
@@ -161,7 +164,7 @@ def test_guidance_of_scale_0_does_not_hear_the_voice_but_in_the_history(generato
 @pytest.mark.parametrize("overlap", [0, 4])
 @pytest.mark.parametrize("frames", [1, 4, 5, 10, 11, 17, 40])
 def test_windows_cover_the_motion_with_none_to_spare(frames, overlap):
-    starts = Windowing(window=10, history=3, overlap=overlap, noise="fresh").starts(frames)
+    starts = Windowing(window=10, history=3, overlap=overlap, noise="fresh", lead=0).starts(frames)
     assert starts[0] == 0 and set(np.diff(starts)) <= {10 - overlap}
     assert starts[-1] + 10 >= frames
     assert len(starts) == 1 or starts[-2] + 10 < frames
@@ -181,7 +184,7 @@ def test_cross_fading_goes_evenly_from_one_window_to_the_next():
 @pytest.mark.parametrize(("window", "history", "overlap"), [(10, 0, 0), (10, 11, 0), (10, 5, 6), (10, 5, -1)])
 def test_windows_that_cannot_follow_each_other_are_refused(window, history, overlap):
     with pytest.raises(ValueError, match=f"history {history} .* overlap {overlap} .* window of 10"):
-        Windowing(window=window, history=history, overlap=overlap, noise="fresh")
+        Windowing(window=window, history=history, overlap=overlap, noise="fresh", lead=0)
 
 
 def test_an_unknown_kind_of_noise_is_named_with_the_choices():

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.testing import assert_close
 
 from joyvasa.models.diffusion import NoiseTarget, SampleTarget, VelocityTarget
-from joyvasa.models.generator import Guidance
+from joyvasa.models.generation import Guidance
 from joyvasa.motion import CHANNELS
 
 
@@ -118,10 +118,91 @@ def test_guidance_in_one_batch_equals_two_passes(make_generator, target, scale):
         torch.randn(2, frames, channels, generator=rng)
         for frames, channels in ((10, CHANNELS), (10, width), (3, CHANNELS), (3, width))
     )
-    guided = generator._denoise(audio, past, past_audio, Guidance(scale))(noisy, 6)
+    guided = generator.guided(audio, past, past_audio, Guidance(scale, None))(noisy, 6)
     step = torch.full((2,), 6)
-    with_voice = denoiser(noisy, step, audio, past, past_audio)
-    without = denoiser(noisy, step, denoiser.null_audio.expand_as(audio), past, past_audio)
+    with_voice, without = (
+        denoiser(noisy, step, denoiser.condition(voice, past_audio, None), past)
+        for voice in (audio, denoiser.null_audio.expand_as(audio))
+    )
     signal, deviation = generator.schedule.signal_noise(step)
     expected = target.clean((1 - scale) * without + scale * with_voice, noisy, signal, deviation)
     assert_close(guided, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_features_given_stand_for_the_audio(generator, make_batch):
+    batch = draws(make_batch)
+    heard = generator(batch, 3).prediction
+    batch["features"] = generator.encoder(batch.pop("audio"))
+    assert torch.equal(generator(batch, 3).prediction, heard)
+
+
+class Counting(torch.nn.Module):
+    """An encoder whose feature is the frame's number within what it was given, beside the mean of its samples."""
+
+    frozen, per_window, width = True, True, 16
+
+    def forward(self, audio_BS: Tensor) -> Tensor:
+        frames = audio_BS.unflatten(-1, (-1, 640)).mean(-1)
+        number = torch.arange(frames.shape[1]).expand_as(frames).float()
+        return torch.stack([frames, number], -1).repeat(1, 1, 8)
+
+
+def test_a_per_window_encoder_hears_each_window_by_itself(watch, generator, make_batch):
+    calls, batch = watch(generator), draws(make_batch)
+    generator.encoder, generator.guidance_dropout = Counting(), 0.0
+    generator(batch, 3)
+    numbers, past = calls[0][2][..., 1], calls[0][4][3:, :, 1]
+    assert torch.equal(numbers, torch.arange(10.0).expand(6, -1)) and torch.equal(
+        past, torch.arange(7.0, 10).expand(3, -1)
+    )
+
+
+def test_windows_cut_by_themselves_keep_the_whole_recording_as_history(watch, generator, make_batch):
+    calls, batch = watch(generator), draws(make_batch)
+    generator.encoder, generator.guidance_dropout = Counting(), 0.0
+    batch["end"] = torch.tensor([[4, 10], [10, 10], [1, 7]])
+    whole = batch["audio"].unflatten(-1, (-1, 640)).mean(-1)
+    view = generator(batch, 3)
+    heard, past = calls[0][2][..., 0], calls[0][4][3:, :, 0]
+    expected = torch.cat(whole.split(10, 1)).clone()
+    for row, end in enumerate([4, 10, 1, 10, 10, 7]):
+        expected[row, end:] = 0
+        assert not view.clean[row, end:].any() and view.clean[row, :end].any()
+    assert_close(heard, expected)
+    assert_close(past, whole[:, 7:10])
+    clean = generator.normaliser.normalise(batch["motion"])
+    assert_close(view.history[3:], clean[:, 7:10])
+
+
+def test_windows_cut_by_themselves_need_an_encoder_of_windows(generator, make_batch):
+    batch = draws(make_batch)
+    batch["end"] = torch.full((3, 2), 5)
+    with pytest.raises(ValueError, match="per_window=true"):
+        generator(batch, 3)
+
+
+def test_a_prediction_of_the_history_is_kept_apart(make_batch, make_generator):
+    from joyvasa.models.decoder import Decoder
+
+    generator, batch = make_generator(), draws(make_batch)
+    assert generator(batch, 3).history_prediction is None
+    sizes = {"width": 16, "depth": 1, "heads": 2, "mlp_ratio": 2.0, "dropout": 0.0, "history": 5}
+    generator.denoiser = Decoder(channels=CHANNELS, audio_width=16, **sizes, align_width=1, indicator=False)
+    view = generator(batch, 3)
+    assert view.history_prediction.shape == (6, 3, CHANNELS) and view.prediction.shape == (6, 10, CHANNELS)
+    assert view.from_voice is None
+
+
+@pytest.mark.parametrize("threshold", [(0.5, 0.1, 0.4), (0.9, 0.5, 1.5), (1.0, 0.01, 100.0)])
+def test_dynamic_threshold_bounds_each_branch_by_its_own_quantile(threshold):
+    out = (
+        torch.randn(3, 10, 5, generator=torch.Generator().manual_seed(0)) * torch.tensor([0.1, 1.0, 5.0])[:, None, None]
+    )
+    bounded = Guidance(2.0, threshold).bound(out)
+    ratio, low, high = threshold
+    for row, limited in zip(out, bounded, strict=True):
+        limit = min(max(torch.quantile(row.abs().flatten(), ratio).item(), low), high)
+        assert_close(limited, row.clamp(-limit, limit))
+    assert Guidance(2.0, None).bound(out) is out
+    with pytest.raises(ValueError, match="threshold"):
+        Guidance(2.0, (0.9, 2.0, 1.0))

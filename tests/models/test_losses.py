@@ -41,6 +41,8 @@ def view_of(seed: int = 0, history: int = 4, perfect: bool = False) -> WindowPre
         history=draw(history),
         has_history=torch.tensor([0.0, 1.0]),
         from_voice=clean if perfect else draw(FRAMES),
+        history_prediction=None,
+        predicts_motion=True,
     )
 
 

@@ -53,9 +53,9 @@ def test_other_synthetic_settings_at_the_same_place_are_an_error(trained, run):
 
 
 def test_a_value_that_an_object_refuses_is_one_line(trained, run):
-    done = run("data=shards", "data.path=data/demo", "optim.schedule.warmup_steps=9", "trainer.max_steps=4")
+    done = run("data=shards", "data.path=data/demo", "callbacks.ema.decay=9", "trainer.max_steps=4")
     assert done.code == 2 and done.err.splitlines()[0].startswith("error: ")
-    assert "warmup_steps=9" in done.err and "Traceback" not in done.err
+    assert "decay=9" in done.err and "Traceback" not in done.err
 
 
 def test_missing_and_broken_datasets_are_one_line(trained, home, run, tmp_path):

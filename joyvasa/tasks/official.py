@@ -1,0 +1,118 @@
+"""Official motion generators as checkpoints: opened for sampling, written by task=export."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from joyvasa import weights
+from joyvasa.data.official_template import read_template, template_from_stats, write_template
+from joyvasa.models.checkpoint import read_official, write_official
+from joyvasa.models.generator import MotionGenerator
+from joyvasa.models.official import build_official
+from joyvasa.motion import MotionStats
+from joyvasa.tasks.build import load_generator, open_checkpoint
+
+REGISTRY = "weights:"
+TEMPLATES = ("motion_template.pkl", "motion_templete.pkl")  # the published code writes the second spelling
+EXAMPLE = "python run.py task=sample checkpoint=motion_generator.pt template=motion_template.pkl audio=VOICES out=DIR"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A generator ready to sample, the configuration it is sampled with, and where it is from."""
+
+    cfg: DictConfig
+    generator: MotionGenerator
+    checkpoint: Path
+    step: int | None
+
+
+def open_generator(cfg: DictConfig, overrides: list[str], example: str) -> Opened:
+    """What `checkpoint=` means: a run, one of its files, an official .pt, or weights:NAME of the registry."""
+    given = str(cfg.checkpoint) if cfg.checkpoint else ""
+    if given.startswith(REGISTRY) or given.endswith(".pt"):
+        return _open_official(cfg, overrides, _official_path(given))
+    cfg, checkpoint = open_checkpoint(cfg, overrides, example)
+    generator, step = load_generator(cfg, checkpoint)
+    return Opened(cfg, generator, checkpoint, step)
+
+
+def _official_path(given: str) -> Path:
+    if not given.startswith(REGISTRY):
+        return Path(given)
+    folder = weights.where(given.removeprefix(REGISTRY))
+    found = sorted(folder.rglob("*.pt"))
+    if len(found) != 1:
+        raise ValueError(f"checkpoint={given}: {folder} holds {len(found)} .pt files (expected one motion generator)")
+    return found[0]
+
+
+def _open_official(cfg: DictConfig, overrides: list[str], path: Path) -> Opened:
+    """Sampled as published where nothing else is asked for, but without the two frames by which it is late."""
+    file = read_official(path)
+    generator = build_official(file, read_template(find_template(cfg.template, path)))
+    window, history = int(file.argument("n_motions")), generator.denoiser.start_motion_feat.shape[1]
+    suggested = {
+        "generation": "official",
+        "smoothing@generation.smoothing": "exponential",
+        "sampler": "ancestral",
+        "sampler.steps": generator.schedule.num_steps,
+        "generation.window": window,
+        "generation.history": history,
+    }
+    taken = {item.split("=")[0].lstrip("+") for item in overrides}
+    if "sampler" in taken:
+        del suggested["sampler.steps"]
+    words = [f"{key}={value}" for key, value in suggested.items() if key not in taken]
+    return Opened(_recompose([*words, *overrides]), generator, path, file.iteration)
+
+
+def _recompose(words: list[str]) -> DictConfig:
+    """The configuration of the running program, with other words on its command line."""
+    from hydra import compose
+
+    cfg = OmegaConf.create(OmegaConf.to_container(compose("config", words)))
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def find_template(given: str | None, checkpoint: Path) -> Path:
+    """`template=`, else motion_template.pkl beside the checkpoint or in motion_template/ beside its folder."""
+    if given:
+        return Path(given)
+    folders = (checkpoint.parent, checkpoint.parent.parent / "motion_template", checkpoint.parent / "motion_template")
+    for path in (folder / name for folder in folders for name in TEMPLATES):
+        if path.is_file():
+            return path
+    raise FileNotFoundError(
+        f"{checkpoint}: no {TEMPLATES[0]} beside it nor in motion_template/; its motion cannot be brought to units "
+        f"without. Give template=FILE, or python -m joyvasa.weights pull joyvasa"
+    )
+
+
+def template_stats(generator: MotionGenerator) -> MotionStats:
+    """Statistics with which the published formulas bring this generator's motion to units, whatever its normaliser.
+
+    They are exp = m std + mean, and m (max - min) + min for scale, translation and angles.
+    """
+    offset, gain = generator.normaliser.offset.cpu(), generator.normaliser.gain.cpu()
+    return MotionStats(mean=offset, std=gain, min=offset, max=offset + gain, low=offset, high=offset + gain)
+
+
+def export(cfg: DictConfig, overrides: list[str]) -> int:
+    """task=export: needs `checkpoint=` and `out=`; writes out, and motion_template.pkl beside it."""
+    example = "python run.py task=export checkpoint=runs/official/latest out=exported/motion_generator.pt"
+    opened = open_generator(cfg, overrides, example)
+    if cfg.out is None or not str(cfg.out).endswith(".pt"):
+        raise ValueError(f"out={cfg.out}: expected a file ending in .pt; for example: {example}")
+    out = Path(cfg.out)
+    foreign = write_official(out, opened.generator, window=opened.cfg.generation.window, iteration=opened.step or 0)
+    template = out.parent / TEMPLATES[0]
+    write_template(template, template_from_stats(template_stats(opened.generator)))
+    for problem in foreign:
+        print(f"note: the published program cannot use this file: {problem}; this one can")
+    print(f"written   {out}\ntemplate  {template}")
+    return 0
