@@ -44,7 +44,7 @@ check: setup  ## lint, format, floors, and compose every configuration (under a 
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-logo
-	$(PYTEST) -q tests/test_config.py
+	$(PYTEST) -q -n $(WORKERS) tests/test_config.py
 
 format: setup  ## mend what ruff can mend
 	$(BIN)/ruff check --fix .

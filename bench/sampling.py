@@ -11,37 +11,15 @@ import statistics
 import time
 
 import torch
-from torch import Tensor, nn
+from published import PlainDecoder
+from torch import Tensor
 
-from joyvasa.models.decoder import Decoder, band
+from joyvasa.models.decoder import Decoder
 from joyvasa.models.diffusion import NoiseSchedule
 from joyvasa.models.samplers import Ancestral
 from joyvasa.motion import CHANNELS
 
 WINDOW, HISTORY, SCALE = 100, 25, 2.8
-
-
-class Plain(nn.Module):
-    """The published formulation over the same weights: torch's decoder, cross-attention under the alignment mask."""
-
-    def __init__(self, decoder: Decoder):
-        super().__init__()
-        self.net = decoder.denoising_net
-        layer, width = self.net.transformer.layers[0], self.net.feature_proj.out_features
-        own = nn.TransformerDecoderLayer(
-            width, layer.heads, layer.linear1.out_features, activation="gelu", batch_first=True
-        )
-        self.transformer = nn.TransformerDecoder(own, len(self.net.transformer.layers))
-        self.transformer.load_state_dict(
-            {f"layers.{name}": value for name, value in self.net.transformer.layers.state_dict().items()}
-        )
-        self.mask = band(HISTORY + WINDOW, 1)
-
-    def forward(self, noisy: Tensor, step: Tensor, audio: Tensor, past: Tensor, past_audio: Tensor) -> Tensor:
-        tokens = self.net.feature_proj(torch.cat([past, noisy], 1))
-        tokens = tokens + self.net.positions[: tokens.shape[1]] + self.net.diff_step_map(self.net.steps[step])[:, None]
-        heard = torch.cat([past_audio, audio], 1)
-        return self.net.motion_dec(self.transformer(tokens, heard, memory_mask=self.mask))
 
 
 def sampled(denoise, schedule: NoiseSchedule, noise: Tensor) -> Tensor:
@@ -59,7 +37,7 @@ def measure(width: int, args) -> None:
     torch.manual_seed(0)
     sizes = {"width": width, "depth": 8, "heads": 8, "mlp_ratio": 4.0, "dropout": 0.1, "history": HISTORY}
     decoder = Decoder(channels=CHANNELS, audio_width=768, **sizes, align_width=1, indicator=False).eval()
-    plain, schedule = Plain(decoder).eval(), NoiseSchedule(name="cosine", steps=args.steps)
+    plain, schedule = PlainDecoder(decoder, WINDOW, HISTORY).eval(), NoiseSchedule(name="cosine", steps=args.steps)
     noise = torch.randn(1, WINDOW, CHANNELS)
     audio = torch.cat([decoder.null_audio.expand(1, WINDOW, -1), torch.randn(1, WINDOW, width)])
     past, past_audio = torch.randn(1, HISTORY, CHANNELS).repeat(2, 1, 1), torch.randn(1, HISTORY, width).repeat(2, 1, 1)

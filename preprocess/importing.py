@@ -24,6 +24,7 @@ from joyvasa.data.shard_writer import write_dataset
 from joyvasa.data.shards import DESCRIPTION, DatasetInfo
 from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS, load_audio
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME, resample
+from joyvasa.weights import sha256_of
 from preprocess.report import NothingImported, Report, Unusable, reason_of, shown
 from preprocess.splits import settle_splits
 
@@ -152,7 +153,7 @@ class Import:
             "speaker": candidate.speaker,
             "language": None,
             "source": candidate.name,
-            "source_sha256": sha256_of(candidate.source),
+            "source_sha256": sha256_once(candidate.source),
             "voice": candidate.voice_name,
             "paired": candidate.paired,
             "frames": frames,
@@ -174,9 +175,8 @@ def fit_voice(voice: np.ndarray, frames: int, *, loop: bool) -> np.ndarray:
 
 
 @lru_cache(maxsize=1)  # of one motions.pkl all clips come; other sources are asked for once a pass
-def sha256_of(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def sha256_once(path: Path) -> str:
+    return sha256_of(path)
 
 
 def find_files(folder: Path, endings: Sequence[str]) -> list[Path]:

@@ -18,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 
 from joyvasa.data.official import OfficialMotion, read_motion, read_template, stats_of_template, template_of
+from joyvasa.data.official_template import TEMPLATES
 from joyvasa.data.shards import DatasetInfo
 from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS
 from joyvasa.motion import STD_FLOOR, MotionStats
@@ -29,7 +30,6 @@ from preprocess.splits import TRAIN, VALIDATION
 
 MOTIONS = "motions.pkl"
 LISTS = {"train.json": TRAIN, "test.json": VALIDATION}
-TEMPLATES = ("motion_template.pkl", "motion_templete.pkl")
 TEMPLATE_TOLERANCE = 0.05  # of a channel's deviation: the official sums are float32, over millions of frames
 SPEAKERS = ("auto", "folder", "stem")
 

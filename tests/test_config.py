@@ -65,11 +65,20 @@ def test_every_choice_of_the_small_groups_is_an_object(group, encoder_folder):
         assert instantiate(OmegaConf.select(cfg, group.partition("@")[2] or group)) is not None, choice
 
 
-def test_every_argument_of_an_object_is_configured_or_given_by_the_program():
+@pytest.mark.parametrize(
+    "choices",
+    [
+        (),
+        ("encoder=hubert_zh", "denoiser=decoder", "loss=official", "sampler=ancestral"),
+        ("schedule@optim.schedule=warmup_decay", "smoothing@generation.smoothing=exponential", "sampler=ddim"),
+    ],
+)
+def test_every_argument_of_an_object_is_configured_or_given_by_the_program(choices):
     """One home per hyperparameter: a default in a constructor would be a second one."""
     given = {"denoiser": {"channels", "audio_width"}, "normaliser": {"stats"}}
-    cfg = cfg_of()
-    for group in ("encoder", "denoiser", "diffusion.schedule", "sampler", "loss", "normaliser", "optim.schedule"):
+    cfg = cfg_of(*choices)
+    groups = ("encoder", "denoiser", "diffusion.schedule", "sampler", "loss", "normaliser", "optim.schedule")
+    for group in (*groups, "generation.smoothing"):
         node = OmegaConf.select(cfg, group)
         parameters = inspect.signature(get_object(node["_target_"])).parameters
         assert set(parameters) - given.get(group, set()) == {key for key in node if not key.startswith("_")}, group

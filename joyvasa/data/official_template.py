@@ -31,6 +31,7 @@ from joyvasa.motion import (
 )
 from joyvasa.unpickle import load_pickle
 
+TEMPLATES = ("motion_template.pkl", "motion_templete.pkl")  # the published code writes the second spelling
 STATISTICS = ("mean", "std", "max", "min", "abs_max")
 CHANNELS_OF = {
     "scale": SCALE,

@@ -23,9 +23,10 @@ from joyvasa.models.official_loss import OfficialLoss
 class MotionModule(pl.LightningModule):
     """Trains a MotionGenerator. `optimizer(params)` and `schedule(step)` are built by the configuration.
 
-    A loss is a sum and the number it is to be divided by (frames that count, or examples). The division is by the
-    numbers of all ranks and accumulation steps together, once, before the optimizer's step, so that neither the number
-    of processes nor accumulation changes the gradient. A speech encoder that is fine-tuned may have its own learning
+    A loss is a sum and the number it is to be divided by: frames that count, or for the published loss examples. The
+    division is by the numbers of all ranks and accumulation steps together, once, before the optimizer's step, so that
+    neither the number of processes nor accumulation changes the gradient (of the published loss, where windows are cut,
+    they do: its terms are means over each batch). A speech encoder that is fine-tuned may have its own learning
     rate, `encoder_lr`; a frozen one is not in the checkpoints, for its weights are elsewhere and its hash is there.
     """
 

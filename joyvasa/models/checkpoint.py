@@ -64,8 +64,12 @@ def read_official(path: Path) -> OfficialFile:
         found = f"entries {sorted(map(str, content))[:5]}" if isinstance(content, dict) else type(content).__name__
         raise ValueError(f"{path}: {found} (expected args, model and iter, a motion generator of JoyVASA)")
     args, state = content["args"], content["model"]
-    if not isinstance(args, Namespace) or not all(isinstance(tensor, Tensor) for tensor in state.values()):
-        raise ValueError(f"{path}: args are a {type(args).__name__} (expected an argparse.Namespace beside tensors)")
+    tensors = isinstance(state, dict) and all(isinstance(tensor, Tensor) for tensor in state.values())
+    if not isinstance(args, Namespace) or not tensors:
+        raise ValueError(
+            f"{path}: args are a {type(args).__name__}, model a {type(state).__name__} (expected an argparse.Namespace "
+            "beside a state dict)"
+        )
     return OfficialFile(
         Path(path), vars(args), {_spell(name): tensor for name, tensor in state.items()}, content.get("iter")
     )

@@ -166,7 +166,7 @@ class Decoder(nn.Module):
         indicator: bool,
     ):
         super().__init__()
-        self.channels, self.max_steps = channels, STEP_ROWS - 1
+        self.channels, self.max_steps, self.reads_voice, self.tells_history = channels, STEP_ROWS - 1, False, True
         self.audio_feature_map = nn.Linear(audio_width, width)
         self.start_audio_feat = nn.Parameter(torch.randn(1, history, width))
         self.start_motion_feat = nn.Parameter(torch.randn(1, history, channels))
@@ -195,7 +195,10 @@ class Decoder(nn.Module):
         """Learned stand-ins for the history of a first window: motion (B, H, C), voice (B, H, D)."""
         longest = self.start_motion_feat.shape[1]
         if history > longest:
-            raise ValueError(f"a history of {history} frames (this denoiser has {longest} start tokens); use fewer")
+            raise ValueError(
+                f"a history of {history} frames, but denoiser.history={longest} start tokens; lower data.history and "
+                "generation.history, or train with more"
+            )
         tokens = (
             feat[:, longest - history :].expand(batch, -1, -1)
             for feat in (self.start_motion_feat, self.start_audio_feat)

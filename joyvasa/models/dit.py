@@ -96,6 +96,7 @@ class DiT(nn.Module):
         super().__init__()
         self.channels, self.width, self.heads = channels, width, heads
         self.max_steps: int | None = None
+        self.reads_voice, self.tells_history = True, False
         # A few frames at once: the window's first frames see the last of the history without having to attend to them
         self.motion_in = nn.Conv1d(channels, width, kernel, padding=kernel // 2)
         self.audio_in = nn.Linear(audio_width, width)

@@ -93,6 +93,11 @@ class MotionLoss(nn.Module):
         self.criterion = CRITERIA[criterion]
         self.weights = {name: float(weights[name]) for name in TERMS}
 
+    def require(self, denoiser: nn.Module) -> None:
+        """Raise ValueError where the denoiser does not give what a term needs."""
+        if self.weights["voice"] > 0 and not denoiser.reads_voice:
+            raise ValueError("loss.weights.voice: this denoiser reads no motion from the voice alone; set it to 0")
+
     def terms(self, view: WindowPrediction) -> dict[str, Tensor]:
         """Term name -> error of each frame (B, T), mean over channels. Terms of weight 0 are left out."""
         predicted, true = _joined(view.clean_prediction, view), _joined(view.clean, view)
@@ -121,15 +126,9 @@ class MotionLoss(nn.Module):
             "head_trans": lambda: mean(velocity_error.diff(dim=1), HEAD) * join,
             "lips": lambda: mean(predicted - true, LIPS),
             "join": lambda: mean(velocity_error.diff(dim=1), slice(None)) * join,
-            "voice": lambda: mean(self._reading(view) - view.clean, LIPS),
+            "voice": lambda: mean(view.from_voice.float() - view.clean, LIPS),
         }
         return {name: compute[name]() for name, weight in self.weights.items() if weight > 0}
-
-    @staticmethod
-    def _reading(view: WindowPrediction) -> Tensor:
-        if view.from_voice is None:
-            raise ValueError("loss.weights.voice: this denoiser reads no motion from the voice alone; set it to 0")
-        return view.from_voice.float()
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
         """Weighted sum of the terms, (B, T)."""

@@ -14,7 +14,7 @@ from joyvasa.models.decoder import POSITION_ROWS, STEP_ROWS, Decoder, band, sinu
 from joyvasa.models.diffusion import BETAS, NoiseSchedule, SampleTarget
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.speech import FAMILIES, SpeechEncoder, load_speech_encoder
-from joyvasa.motion import CHANNELS, MotionStats, official_normaliser
+from joyvasa.motion import CHANNELS, FPS, MotionStats, official_normaliser
 
 EPS = 1e-9  # of the published normalisation
 _AUDIO_MODELS = {"hubert_zh_ori": "hubert_zh"}
@@ -23,8 +23,11 @@ _AUDIO_MODELS = {"hubert_zh_ori": "hubert_zh"}
 def build_official(file: OfficialFile, stats: MotionStats) -> MotionGenerator:
     """The file's generator in evaluation mode, its encoder frozen and every window encoded by itself.
 
-    A file without encoder takes the registry's. Raises ValueError listing missing, surplus and misshapen tensors.
+    A file without encoder takes the registry's. As in the published loader, target, n_layers and n_heads of `args` are
+    not looked at. Raises ValueError listing missing, surplus and misshapen tensors.
     """
+    if file.args.get("fps") not in (None, FPS):
+        raise file.error(f"motion at {file.args['fps']} frames a second (expected {FPS})")
     with torch.random.fork_rng(devices=[]):
         encoder = _encoder(file)
         decoder = Decoder(audio_width=encoder.width, **decoder_sizes(file))
@@ -73,7 +76,7 @@ def decoder_sizes(file: OfficialFile) -> dict[str, Any]:
 
 
 def _check_tables(file: OfficialFile, tables: dict[str, Tensor | None]) -> None:
-    width = file.tensors["null_audio_feat"].shape[-1] if "null_audio_feat" in file.tensors else 0
+    width = file.tensors[f"{NETWORK}feature_proj.weight"].shape[0]
     for name, rows in (("TE.pe", STEP_ROWS), ("PE.pe", POSITION_ROWS)):
         table = tables[name]
         # The published loader makes the table of steps anew, whatever length the file's has.

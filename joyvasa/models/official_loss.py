@@ -163,11 +163,20 @@ class OfficialLoss(nn.Module):
         self.criterion, self.slip, self.constrain_history = CRITERIA[criterion], slip, constrain_history
         self.weights = {name: float(weights[name]) for name in PUBLISHED}
 
+    def require(self, denoiser: nn.Module) -> None:
+        """Raise ValueError where the denoiser says nothing of a history that is to be compared."""
+        if self.constrain_history and not denoiser.tells_history:
+            raise ValueError(
+                "loss.constrain_history=true compares what the denoiser says of the history, and this one says "
+                "nothing of it; use denoiser=decoder or loss.constrain_history=false"
+            )
+
     def forward(self, view: WindowPrediction, weight_BN: Tensor) -> LossValue:
         """Rows of view and weight (1 for frames that count): all first windows, then all second ones.
 
-        The total is the loss of the batch times the number of its examples, `count`.
-        Raises ValueError when the denoiser says nothing of a history that is to be compared.
+        The total is the loss of the batch times the number of its examples, `count`. Each term is a mean over what this
+        process counts in this batch, as published: where windows are cut, ranks and accumulation steps weigh as many
+        examples each, not as many frames each, unlike with `MotionLoss`.
         """
         first, second = self._window(view, weight_BN, first=True), self._window(view, weight_BN, first=False)
         names = [name for name, weight in self.weights.items() if weight > 0 and name in second]
@@ -184,14 +193,7 @@ class OfficialLoss(nn.Module):
             return {
                 "noise": published_noise(view.prediction[rows], view.target[rows], criterion=criterion, valid_BN=valid)
             }
-        before = view.history_prediction
-        if before is None:
-            if self.constrain_history:
-                raise ValueError(
-                    "loss.constrain_history=true compares what the denoiser says of the history, and this one says "
-                    "nothing of it; use denoiser=decoder or loss.constrain_history=false"
-                )
-            before = view.history
+        before = view.history if view.history_prediction is None else view.history_prediction
         exp, head = regions(view.clean.shape[-1])
         return _means(
             torch.cat([before[rows], view.prediction[rows]], 1),

@@ -12,8 +12,10 @@ from __future__ import annotations
 import math
 from contextlib import nullcontext
 from pathlib import Path
+from pickle import UnpicklingError
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -24,6 +26,7 @@ from joyvasa.motion import FPS, SAMPLES_PER_FRAME
 CONV_RATE = 50  # features a second behind the convolutions
 LONGEST_SECONDS = 600  # attention over a whole recording grows with its square
 FAMILIES = {"hubert_zh": "HubertModel", "hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model"}
+HEADS = ("lm_head.", "quantizer.", "project_q.", "project_hid.", "final_proj.")  # of pre-training and recognition
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -59,8 +62,9 @@ class SpeechEncoder(nn.Module):
 
     layer: which transformer layer's output (those above are dropped); None: the last. frozen: evaluation mode whatever
     the module around it does, no gradients, not stored in checkpoints. Else the transformer is fine-tuned, with
-    SpecAugment and layer dropping where `spec_augment`; the convolutions stay as they are. per_window: each window of
-    training and sampling is encoded by itself, as published; else the pair of windows, and the whole recording.
+    SpecAugment where `spec_augment`; the convolutions stay as they are, and no layer is ever skipped (as the published
+    trainer does at random), for processes that train together need a gradient of every weight. per_window: each window
+    of training and sampling is encoded by itself, as published; else the pair of windows, and the whole recording.
     """
 
     def __init__(
@@ -78,15 +82,17 @@ class SpeechEncoder(nn.Module):
         depth = len(model.encoder.layers)
         if layer is not None and not 1 <= layer <= depth:
             raise ValueError(f"encoder.layer={layer}: {name} has layers 1 … {depth}")
+        if frozen and spec_augment:
+            raise ValueError("encoder.spec_augment=true is for a fine-tuned encoder: set encoder.frozen=false")
         del model.encoder.layers[depth if layer is None else layer :]
         self.model, self.name, self.layer, self.frozen, self.per_window = model, name, layer, frozen, per_window
         self.weights_sha256 = weights_sha256 if frozen else None
         self.width = model.config.hidden_size
-        model.config.apply_spec_augment = spec_augment and not frozen
-        if not spec_augment:
-            model.config.layerdrop = 0.0
+        model.config.apply_spec_augment, model.config.layerdrop = spec_augment, 0.0
         model.requires_grad_(not frozen)
-        model.feature_extractor.requires_grad_(False)
+        model.feature_extractor._freeze_parameters()  # its own flag too: else it asks for the waveform's gradient
+        if hasattr(model, "masked_spec_embed"):
+            model.masked_spec_embed.requires_grad_(spec_augment)
         self.train(self.training)
 
     def train(self, mode: bool = True) -> SpeechEncoder:
@@ -100,7 +106,7 @@ class SpeechEncoder(nn.Module):
         return FeatureSpec(
             encoder=self.name,
             weights_sha256=self.weights_sha256,
-            layer=self.layer,
+            layer=len(self.model.encoder.layers),
             rate_hz=FPS,
             window_starts=starts,
         )
@@ -124,8 +130,8 @@ class SpeechEncoder(nn.Module):
 
     def features(self, audio_BS: Tensor, frames: int) -> Tensor:
         """(B, frames, W) of a waveform of any length: padded, encoded at two features a frame, then brought to one."""
-        hidden = self.hidden(pad_waveform(audio_BS), 2 * frames).transpose(1, 2)
-        return resample_features(hidden, CONV_RATE, FPS, frames).transpose(1, 2)
+        # Linear resampling to half is the mean of neighbours, whose gradient is deterministic on a GPU as well.
+        return self.hidden(pad_waveform(audio_BS), 2 * frames).unflatten(1, (frames, 2)).mean(2)
 
     def forward(self, audio_BS: Tensor) -> Tensor:
         samples = audio_BS.shape[-1]
@@ -187,7 +193,7 @@ def _from_hub(name: str, path: str) -> str:
 
     try:
         return snapshot_download(path, allow_patterns=["config.json", *WEIGHT_FILES])
-    except Exception as error:  # the hub's client raises a dozen kinds for no network, no repository, no permission
+    except (OSError, ValueError) as error:  # no network, no such repository, no permission: all derive from these
         raise FileNotFoundError(f"{missing} ({type(error).__name__})") from error
 
 
@@ -205,10 +211,17 @@ def _load(kind: type[nn.Module], folder: Path, name: str) -> nn.Module:
     if said != kind.config_class.model_type:
         raise ValueError(f"{folder}: a {said} model (expected {kind.config_class.model_type}); {get}")
     try:
-        model, report = kind.from_pretrained(str(folder), local_files_only=True, output_loading_info=True)
-    except Exception as error:  # truncated, not weights at all, other shapes: each library in between has its own kind
+        model, report = kind.from_pretrained(
+            str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32
+        )
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
         raise ValueError(f"{folder / files[0]}: not the weights of this configuration ({error}); {get}") from error
     missing = set(report["missing_keys"]) - {"masked_spec_embed"}
+    surplus = [key for key in report["unexpected_keys"] if not key.startswith(HEADS)]
+    if surplus:
+        raise ValueError(
+            f"{folder / files[0]}: {len(surplus)} tensors of another model ({', '.join(sorted(surplus)[:5])} …); {get}"
+        )
     if missing:
         raise ValueError(
             f"{folder / files[0]}: lacks {len(missing)} tensors ({', '.join(sorted(missing)[:5])} …); {get}"

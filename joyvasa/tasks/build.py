@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
@@ -94,7 +95,9 @@ def prepare_dataset(cfg: DictConfig) -> DatasetInfo:
 def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig:
     """`cfg` with what belongs to the checkpoint taken from the run's config.yaml.
 
-    Raises ValueError when the command line changes a part that the checkpoint's weights fix.
+    Raises ValueError when the command line changes a part that the checkpoint's weights fix. The files of a speech
+    encoder may lie elsewhere: `encoder=NAME encoder.path=FOLDER` of the same kind may be given; the hash saved in the
+    checkpoint says whether they are the same files.
     """
     beside = checkpoint.resolve().parents[1] / "config.yaml"
     if not beside.is_file():
@@ -104,28 +107,51 @@ def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig
     saved = OmegaConf.load(beside)
     # group@place=choice is about the place
     given = [item.split("=")[0].lstrip("+~").split("@")[-1] for item in overrides]
-    changed = sorted({key.split(".")[0] for key in given} & set(FIXED))
+    moved = "encoder.path" in given and _same_but_path(cfg.encoder, saved.encoder)
+    changed = sorted({key.split(".")[0] for key in given} & set(FIXED) - ({"encoder"} if moved else set()))
     if changed:
         raise ValueError(f"{', '.join(changed)}: fixed by the checkpoint {checkpoint}; leave it out, or train anew")
     OmegaConf.set_struct(cfg, False)
+    if moved:
+        saved.encoder.path = cfg.encoder.path
     for name in FIXED:
-        cfg[name] = saved[name]
+        cfg[name] = _filled(saved[name], cfg[name], name)
     for name in SUGGESTED:
         if name in given or "experiment" in given:
             continue
         for key in given:  # one number given anew leaves its neighbours as the run had them
             if key.startswith(f"{name}."):
                 OmegaConf.update(saved, key, OmegaConf.select(cfg, key), merge=False)
-        cfg[name] = saved[name]
+        cfg[name] = _filled(saved[name], cfg[name], name)
     OmegaConf.set_struct(cfg, True)
     return cfg
+
+
+def _same_but_path(one: DictConfig, other: DictConfig) -> bool:
+    plain = [dict(OmegaConf.to_container(node)) for node in (one, other)]
+    return [node.pop("path", None) for node in plain] and plain[0] == plain[1]
+
+
+def _filled(saved: Any, now: Any, name: str) -> Any:
+    """The saved group, with today's value of what it did not have when the run was made; that is announced."""
+    if not OmegaConf.is_dict(saved) or "_target_" in saved:
+        return saved
+    new = [key for key in now if key not in saved]
+    for key in new:
+        print(f"note: the run has no {name}.{key}; {now[key]} is taken")
+    return OmegaConf.merge({key: now[key] for key in new}, saved)
+
+
+def device_of(cfg: DictConfig) -> torch.device:
+    """Where to sample: the first GPU, unless there is none or trainer.accelerator=cpu."""
+    return torch.device("cuda" if torch.cuda.is_available() and cfg.trainer.accelerator != "cpu" else "cpu")
 
 
 def load_generator(cfg: DictConfig, checkpoint: Path) -> tuple[MotionGenerator, int]:
     """The generator with the averaged weights of a checkpoint, in evaluation mode, and the step it was saved at."""
     module = build_module(cfg, unit_stats())
     step = load_averaged(module, checkpoint)
-    return module.generator.eval(), step
+    return module.generator.eval().to(device_of(cfg)), step
 
 
 def open_checkpoint(cfg: DictConfig, overrides: list[str], example: str) -> tuple[DictConfig, Path]:

@@ -5,29 +5,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from joyvasa import weights
-from joyvasa.data.official_template import read_template, template_from_stats, write_template
+from joyvasa.data.official_template import (
+    TEMPLATES,
+    read_template,
+    stats_of_template,
+    template_from_stats,
+    write_template,
+)
 from joyvasa.models.checkpoint import read_official, write_official
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.official import build_official
 from joyvasa.motion import MotionStats
-from joyvasa.tasks.build import load_generator, open_checkpoint
+from joyvasa.tasks.build import device_of, load_generator, open_checkpoint
 
 REGISTRY = "weights:"
-TEMPLATES = ("motion_template.pkl", "motion_templete.pkl")  # the published code writes the second spelling
 EXAMPLE = "python run.py task=sample checkpoint=motion_generator.pt template=motion_template.pkl audio=VOICES out=DIR"
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A generator ready to sample, the configuration it is sampled with, and where it is from."""
+    """A generator ready to sample, the configuration it is sampled with, where it is from, its run if it has one."""
 
     cfg: DictConfig
     generator: MotionGenerator
     checkpoint: Path
     step: int | None
+    run: Path | None
 
 
 def open_generator(cfg: DictConfig, overrides: list[str], example: str) -> Opened:
@@ -35,9 +43,11 @@ def open_generator(cfg: DictConfig, overrides: list[str], example: str) -> Opene
     given = str(cfg.checkpoint) if cfg.checkpoint else ""
     if given.startswith(REGISTRY) or given.endswith(".pt"):
         return _open_official(cfg, overrides, _official_path(given))
+    if cfg.template is not None:
+        raise ValueError(f"template= is for official files (.pt); {given or 'a run'} has its own statistics")
     cfg, checkpoint = open_checkpoint(cfg, overrides, example)
     generator, step = load_generator(cfg, checkpoint)
-    return Opened(cfg, generator, checkpoint, step)
+    return Opened(cfg, generator, checkpoint, step, checkpoint.resolve().parents[1])
 
 
 def _official_path(given: str) -> Path:
@@ -67,7 +77,8 @@ def _open_official(cfg: DictConfig, overrides: list[str], path: Path) -> Opened:
     if "sampler" in taken:
         del suggested["sampler.steps"]
     words = [f"{key}={value}" for key, value in suggested.items() if key not in taken]
-    return Opened(_recompose([*words, *overrides]), generator, path, file.iteration)
+    cfg = _recompose([*words, *overrides])
+    return Opened(cfg, generator.to(device_of(cfg)), path, file.iteration, None)
 
 
 def _recompose(words: list[str]) -> DictConfig:
@@ -102,6 +113,12 @@ def template_stats(generator: MotionGenerator) -> MotionStats:
     return MotionStats(mean=offset, std=gain, min=offset, max=offset + gain, low=offset, high=offset + gain)
 
 
+def same_template(path: Path, content: dict[str, np.ndarray]) -> bool:
+    """Whether the file gives a motion the same units as `content`."""
+    there, ours = read_template(path), stats_of_template(content, "this generator")
+    return all(torch.allclose(getattr(there, name), getattr(ours, name)) for name in ("mean", "std", "min", "max"))
+
+
 def export(cfg: DictConfig, overrides: list[str]) -> int:
     """task=export: needs `checkpoint=` and `out=`; writes out, and motion_template.pkl beside it."""
     example = "python run.py task=export checkpoint=runs/official/latest out=exported/motion_generator.pt"
@@ -109,9 +126,11 @@ def export(cfg: DictConfig, overrides: list[str]) -> int:
     if cfg.out is None or not str(cfg.out).endswith(".pt"):
         raise ValueError(f"out={cfg.out}: expected a file ending in .pt; for example: {example}")
     out = Path(cfg.out)
+    template, content = out.parent / TEMPLATES[0], template_from_stats(template_stats(opened.generator))
+    if template.exists() and not same_template(template, content):
+        raise ValueError(f"{template} is of another generator; export to another folder, or remove it")
     foreign = write_official(out, opened.generator, window=opened.cfg.generation.window, iteration=opened.step or 0)
-    template = out.parent / TEMPLATES[0]
-    write_template(template, template_from_stats(template_stats(opened.generator)))
+    write_template(template, content)
     for problem in foreign:
         print(f"note: the published program cannot use this file: {problem}; this one can")
     print(f"written   {out}\ntemplate  {template}")

@@ -21,6 +21,7 @@ from joyvasa.lit.data_module import MotionData
 from joyvasa.lit.interrupt import TrainingInterrupted
 from joyvasa.lit.samples import SampleMetrics
 from joyvasa.models.speech import find_weights
+from joyvasa.motion import CHANNELS
 from joyvasa.tasks.build import build_module, build_sampling, load_generator, prepare_dataset
 from joyvasa.tasks.runs import find_resume, make_run_folder, shared_run_id, write_config
 from joyvasa.tasks.score import portrait, score_and_show
@@ -73,24 +74,39 @@ def train(cfg: DictConfig, overrides: list[str]) -> int:
         generator, step = load_generator(cfg, checkpoint)
         facts = {"checkpoint": str(checkpoint), "step": step, "training_seconds": round(seconds, 1)}
         facts["skipped_clips"] = trainer.train_dataloader.skipped
-        score_and_show(cfg, generator.to(module.device), dataset, folder, facts)
+        score_and_show(cfg, generator, dataset, folder, facts)
         print(f"trained   {trainer.global_step} steps in {seconds:.0f} s\nrun       {folder}", flush=True)
     return 0
 
 
 def check_ready(cfg: DictConfig) -> None:
-    """Raise one error naming all that is missing, weights and data, before anything is made or written."""
+    """Raise one error naming all that is missing or does not fit, before anything is made or written."""
     problems = []
     checks = [lambda: find_weights(cfg.encoder.name, cfg.encoder.path)] if "path" in cfg.encoder else []
-    if cfg.data.synthetic is None:
-        checks.append(lambda: open_dataset(cfg.data.path))
-    for check in checks:
+    checks += [lambda: open_dataset(cfg.data.path)] if cfg.data.synthetic is None else []
+    for check in (*checks, lambda: check_fits(cfg)):
         try:
             check()
         except (OSError, ValueError) as error:
             problems.append(str(error))
     if problems:
-        raise FileNotFoundError("\n".join(problems))
+        raise ValueError("\n".join(problems))
+
+
+def check_fits(cfg: DictConfig) -> None:
+    """Raise ValueError for settings of which one undoes or forbids the other; a step would find them late."""
+    if cfg.checkpoint is not None:
+        raise ValueError("checkpoint= is for sampling and scoring; resume= goes on with a run")
+    with torch.random.fork_rng(devices=[]):
+        denoiser = instantiate(cfg.denoiser, channels=CHANNELS, audio_width=8)
+    instantiate(cfg.loss).require(denoiser)
+    history = to_plain(cfg.data.history)
+    denoiser.start(1, max(history if isinstance(history, list) else [history]))
+    denoiser.start(1, cfg.generation.history)
+    if not isinstance(cfg.data.truncate_p, float | int) and not cfg.encoder.get("per_window", False):
+        raise ValueError("data.truncate_p of each window needs an encoder with per_window=true; give one number")
+    if cfg.optim.encoder_lr is not None and cfg.encoder.get("frozen", False):
+        raise ValueError("optim.encoder_lr is set, but the encoder is frozen; encoder.frozen=false fine-tunes it")
 
 
 def build_trainer(cfg: DictConfig, resume: Path | None) -> Trainer:

@@ -162,6 +162,8 @@ LINEAR = "denoising_net.transformer.layers.1.linear1.weight"
     [
         (drop(LINEAR), f"1 tensors missing: {LINEAR}"),
         (drop("start_motion_feat"), "no tensor start_motion_feat"),
+        (drop("null_audio_feat"), "1 tensors missing: null_audio_feat"),
+        (say(fps=30), "30 frames a second"),
         (drop("audio_encoder.encoder.layers.0.attention.k_proj.bias"), "missing: audio_encoder.encoder.layers.0"),
         (put("extra.weight", torch.zeros(2)), "1 tensors surplus: extra.weight"),
         (put(LINEAR, torch.zeros(3, 3)), r"of other shapes: .*linear1.weight \(3, 3\) for \(32, 16\)"),

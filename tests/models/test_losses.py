@@ -164,11 +164,15 @@ def test_an_unknown_criterion_is_named_with_the_choices():
         MotionLoss(criterion="huber", weights=ALL)
 
 
-def test_the_voice_term_needs_a_denoiser_that_reads_it():
-    view = replace(view_of(), from_voice=None)
+def test_the_voice_term_needs_a_denoiser_that_reads_it(make_dit):
+    denoiser, deaf = make_dit(), MotionLoss(criterion="l2", weights=ALL | {"voice": 0.0})
+    reading = MotionLoss(criterion="l2", weights=ALL)
+    reading.require(denoiser)
+    denoiser.reads_voice = False
     with pytest.raises(ValueError, match=r"loss\.weights\.voice.*set it to 0"):
-        terms_of(view)
-    assert "voice" not in terms_of(view, weights=ALL | {"voice": 0.0})
+        reading.require(denoiser)
+    deaf.require(denoiser)
+    assert "voice" not in terms_of(replace(view_of(), from_voice=None), weights=ALL | {"voice": 0.0})
 
 
 def test_true_history_takes_no_gradient_and_predictions_do():

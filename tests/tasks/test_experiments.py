@@ -4,12 +4,14 @@ the official layout and back."""
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from omegaconf import OmegaConf
 
 from joyvasa.lit.csv_logger import read_curves
 from joyvasa.tasks.config import conf_dir
@@ -50,7 +52,7 @@ def encoders(encoder_folder) -> dict[str, str]:
 def words(experiment: str, encoders: dict, shards: str, *more: str) -> list[str]:
     """The command line of a tiny run of an experiment."""
     path = encoders[KIND.get(experiment, "hubert")]
-    sized = () if experiment == "official" else DIT
+    sized = ("denoiser.history=5",) if experiment == "official" else DIT
     fixed = [f"experiment={experiment}", f"encoder.path={path}", f"data.path={shards}", f"run_id={experiment}"]
     return [*fixed, *SMALL, *sized, *more]
 
@@ -104,8 +106,22 @@ def test_a_fine_tuned_encoder_moves_at_its_own_rate(run, home, encoders, shards)
         }
     assert moved["0.0"] == {"encoder.layers": 0.0, "feature_extractor": 0.0}
     assert moved["1e-3"]["encoder.layers"] > 0 and moved["1e-3"]["feature_extractor"] == 0.0
-    refused = run(*words("hubert_zh", encoders, shards, "optim.encoder_lr=1e-4", "run_id=refused"))
-    assert refused.code == 2 and "encoder.frozen=false" in refused.err
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["denoiser=decoder"], "loss.weights.voice"),
+        (["loss=official"], "use denoiser=decoder or loss.constrain_history=false"),
+        (["denoiser=decoder", "loss.weights.voice=0", "data.history=30"], "denoiser.history=25 start tokens"),
+        (["data.truncate_p=[0.1,0.2]", "encoder.per_window=false"], "per_window=true"),
+        (["checkpoint=weights:joyvasa"], "resume= goes on"),
+        (["optim.encoder_lr=1e-4"], "encoder.frozen=false"),
+    ],
+)
+def test_settings_that_do_not_fit_are_said_before_anything_is_made(run, home, encoders, shards, more, said):
+    done = run("experiment=hubert_zh", f"encoder.path={encoders['hubert']}", f"data.path={shards}", "name=unfit", *more)
+    assert done.code == 2 and said in done.err and not (home / "runs" / "unfit").exists()
 
 
 def test_without_weights_it_stops_in_seconds_naming_the_command(run, tmp_path, monkeypatch):
@@ -117,15 +133,32 @@ def test_without_weights_it_stops_in_seconds_naming_the_command(run, tmp_path, m
     assert "python -m preprocess" in done.err and "data/shards" in done.err
 
 
-def test_other_weights_than_the_checkpoints_are_refused(run, home, encoders, shards, encoder_folder):
+def test_other_weights_than_the_checkpoints_are_refused(run, home, encoders, shards, encoder_folder, tmp_path):
     """A frozen encoder is not in the checkpoint: its hash is."""
     name = "swapped"
     assert run(*words("hubert_zh", encoders, shards, f"run_id={name}")).code == 0
-    config = home / "runs" / "hubert_zh" / name / "config.yaml"
-    other = encoder_folder("hubert", num_hidden_layers=3)
-    config.write_text(config.read_text().replace(encoders["hubert"], str(other)))
-    done = run("task=validate", f"checkpoint=runs/hubert_zh/{name}", f"out={home / 'scores'}")
+    score = ("task=validate", f"checkpoint=runs/hubert_zh/{name}", f"out={home / 'scores'}", "trainer.accelerator=cpu")
+    moved, other = tmp_path / "elsewhere", encoder_folder("hubert", num_hidden_layers=3)
+    shutil.copytree(encoders["hubert"], moved)
+    assert run(*score, "encoder=hubert_zh", f"encoder.path={moved}").code == 0
+    done = run(*score, "encoder=hubert_zh", f"encoder.path={other}")
     assert done.code == 2 and "weights_sha256: expected" in done.err
+    done = run(*score, "encoder=wav2vec2", f"encoder.path={encoders['wav2vec2']}")
+    assert done.code == 2 and "encoder: fixed by the checkpoint" in done.err
+
+
+def test_a_run_made_before_a_key_was_there_takes_todays_value(run, home, encoders, shards):
+    name = "older"
+    assert run(*words("hubert_zh", encoders, shards, f"run_id={name}")).code == 0
+    config = home / "runs" / "hubert_zh" / name / "config.yaml"
+    saved = OmegaConf.load(config)
+    for group, keys in {"generation": ("lead", "threshold", "smoothing"), "data": ("truncate_pad",)}.items():
+        for key in keys:
+            del saved[group][key]
+    del saved.optim["encoder_lr"]
+    config.write_text(OmegaConf.to_yaml(saved))
+    done = run("task=validate", f"checkpoint={config.parent}", f"out={home / 'older'}")
+    assert done.code == 0 and "the run has no generation.lead" in done.out, done.err
 
 
 @pytest.fixture
@@ -152,6 +185,8 @@ def test_out_to_the_official_layout_and_back(run, home, encoders, shards, voice)
         motions[name] = np.load(target / "voice.motion.npy")
     assert motions["run"].shape == (50, 70)
     np.testing.assert_allclose(motions["file"], motions["run"], atol=1e-5)
+    other = run("task=export", f"checkpoint={folder}", f"out={out.with_name('b.pt')}")
+    assert other.code == 0, "the same statistics: nothing is lost"
     again = out.with_name("again.pt")
     assert run("task=export", f"checkpoint={out}", f"out={again}").code == 0
     from joyvasa.models.checkpoint import read_official
