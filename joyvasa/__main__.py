@@ -9,44 +9,74 @@ import sys
 os.environ.setdefault("WDS_SECURE", "1")
 
 
-def _run(cfg) -> None:
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.errors import InstantiationException
+def _call(cfg, overrides: list[str]) -> int:
+    """Check the configuration and call its task; returns the exit code."""
     from hydra.utils import instantiate
-    from omegaconf import OmegaConf
 
     from joyvasa.tasks.config import check_targets
 
+    check_targets(cfg)
+    if cfg.threads is not None:
+        import torch
+
+        torch.set_num_threads(cfg.threads)
+    return instantiate(cfg.task)(cfg, overrides)
+
+
+def _run(cfg) -> float | str | None:
+    """In a sweep the trial's objective; else leaves with the task's exit code."""
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import InstantiationException
+    from omegaconf import OmegaConf
+
     overrides = list(HydraConfig.get().overrides.task)
-    multirun = HydraConfig.get().mode.name == "MULTIRUN"
     # The typed root has checked it; plain from here, for a typed node refuses the parts of a checkpoint's config.yaml.
     cfg = OmegaConf.create(OmegaConf.to_container(cfg))
     OmegaConf.set_struct(cfg, True)
-    try:
-        check_targets(cfg)
-        if cfg.threads is not None:
-            import torch
+    if HydraConfig.get().mode.name == "MULTIRUN":
+        from joyvasa.tasks.sweep import run_trial
 
-            torch.set_num_threads(cfg.threads)
-        code = instantiate(cfg.task)(cfg, overrides)
+        return run_trial(cfg, overrides, lambda: _call(cfg, overrides))
+    try:
+        code = _call(cfg, overrides)
     except (ValueError, OSError, InstantiationException) as error:
-        if os.environ.get("HYDRA_FULL_ERROR") == "1" or multirun:
+        if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         reason = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         print(f"error: {reason}\n(HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
         code = 2
-    if code and not multirun:
+    if code:
         sys.exit(code)
+    return None
 
 
 def main() -> None:
     import hydra
     from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
 
     from joyvasa.tasks.config import Root, conf_dir
+    from joyvasa.tasks.sweep import Sweep
 
-    ConfigStore.instance().store(name="root", node=Root)
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_run)()
+    store = ConfigStore.instance()
+    store.store(name="root", node=Root)
+    # conf/hydra/sweeper/optuna.yaml stands for the node that the plugin registers under its name; Hydra refuses both.
+    Plugins.instance()
+    store.repo["hydra"].get("sweeper", {}).pop("optuna.yaml", None)
+    for flag in {"-m", "--multirun"} & set(sys.argv):  # Hydra does not read words on both sides of it
+        sys.argv.remove(flag)
+        sys.argv.insert(1, flag)
+    stopped = False
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="config")(_run)()
+    except KeyboardInterrupt:
+        if Sweep.folder is None:
+            raise
+        stopped = True
+    finally:
+        code = Sweep.close()
+    if stopped or code:
+        sys.exit(130 if stopped else code)
 
 
 if __name__ == "__main__":

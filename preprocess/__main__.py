@@ -1,4 +1,5 @@
-"""`python -m preprocess source=synthetic|liveportrait|joyvasa … output=DIR`: compose conf/preprocess.yaml, run it."""
+"""`python -m preprocess source=synthetic|liveportrait|joyvasa … output=DIR`, or source=shards input=DIR: compose
+conf/preprocess.yaml, run it."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import os
 import sys
 
 os.environ.setdefault("WDS_SECURE", "1")
+
+IN_PLACE = "preprocess.features."  # adds to the dataset at input=
 
 
 def _run(cfg) -> None:
@@ -16,7 +19,7 @@ def _run(cfg) -> None:
     from preprocess.config import check_taken
     from preprocess.report import NothingImported
 
-    if cfg.output is None:
+    if cfg.output is None and not cfg.source.get("_target_", "").startswith(IN_PLACE):
         print(
             "error: output= is missing; for example: python -m preprocess source=synthetic output=data/made",
             file=sys.stderr,

@@ -9,12 +9,13 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-SHARED = ("input", "audio", "pairs", "min_frames")
+SHARED = ("input", "audio", "pairs", "min_frames", "features")
 
 
 @dataclass
 class Root:
     source: Any = MISSING
+    features: Any = None
     output: str | None = None
     seed: int = MISSING
     input: str | None = None
@@ -26,7 +27,7 @@ class Root:
 def check_taken(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Raise ValueError for a word like `audio=DIR` that the chosen source would never look at."""
     taken = OmegaConf.to_container(cfg.source, resolve=False).values()
-    given = {word.split("=")[0].lstrip("+~") for word in overrides}
+    given = {word.split("=")[0].split(".")[0].lstrip("+~") for word in overrides}
     surplus = [name for name in SHARED if name in given and f"${{{name}}}" not in taken]
     if surplus:
         words, source = ", ".join(f"{name}=" for name in surplus), cfg.source._target_.rsplit(".", 1)[-1]

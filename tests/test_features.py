@@ -18,6 +18,7 @@ OTHER = {
     "left_context": 4,
     "right_context": 4,
     "window_starts": "every 25",
+    "window_frames": 100,
 }
 
 

@@ -6,6 +6,7 @@ Shape suffixes: T frames, C channels.
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import dataclass
 from functools import lru_cache
@@ -33,7 +34,8 @@ class Clip:
     """One talking clip in memory.
 
     motion (T, 70) float32 un-normalised; audio (640 T,) float32, 16 kHz, in [-1, 1]; meta: what KEY.json holds, with
-    at least `speaker` and `split`; truth (T, 70): the part of the motion that audio determines, where known.
+    at least `speaker` and `split`; truth (T, 70): the part of the motion that audio determines, where known; features
+    (T, W): those of a frozen speech encoder that heard the whole clip, where asked for.
     """
 
     key: str
@@ -41,6 +43,7 @@ class Clip:
     audio: np.ndarray
     meta: dict[str, Any]
     truth: np.ndarray | None = None
+    features: np.ndarray | None = None
 
 
 class Member(NamedTuple):
@@ -117,6 +120,18 @@ class ClipEntry:
         if len(audio) != stop - start:
             raise self._error(f"FLAC gives {len(audio):,} of samples [{start:,}, {stop:,})", AUDIO)
         return audio
+
+    def block(self, name: str, shape: tuple[int, ...], dtype: np.dtype, start: int, stop: int) -> np.ndarray:
+        """Entries [start, stop) along the first axis of an array member known to be of this shape and type.
+
+        Raises DatasetError naming clip and shard where the member has another size.
+        """
+        entry = dtype.itemsize * math.prod(shape[1:])
+        size, expected = self.members[name].size, NPY_HEADER_BYTES + shape[0] * entry
+        if size != expected:
+            raise self._error(f".{name} has {size:,} bytes (expected {expected:,}, {dtype} {shape})", name)
+        data = self._bytes(name, NPY_HEADER_BYTES + start * entry, (stop - start) * entry)
+        return np.frombuffer(data, dtype).reshape(stop - start, *shape[1:])
 
     def meta(self) -> dict[str, Any]:
         """What KEY.json holds."""

@@ -47,7 +47,7 @@ GROUPS = {
 }
 
 
-class _Shard:
+class Shard:
     """One tar of a column group, under a temporary name until `close`."""
 
     def __init__(self, folder: Path, file: str):
@@ -65,8 +65,8 @@ class _Shard:
         self.tar.write({"__key__": row["key"], **members})
         self.rows.append({**row, "members": {}})
 
-    def close(self) -> dict[str, Any]:
-        """Finish the tar, write its index, give both their names; returns the shard's line of dataset.json."""
+    def close(self, **said: str) -> dict[str, Any]:
+        """Finish the tar, write its index, `said` in it, give both their names; returns its line of dataset.json."""
         self.tar.close()
         self.stream.close()
         rows = {row["key"]: row for row in self.rows}
@@ -77,9 +77,11 @@ class _Shard:
         path = self.folder / self.file
         with open(self.temporary, "rb") as stream:
             sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-        _write_json(path.with_suffix(".idx.json"), {"shard": path.name, "clips": self.rows})
+        size = self.temporary.stat().st_size
+        whole = {"bytes": size, "sha256": sha256}
+        write_json(path.with_suffix(".idx.json"), {"shard": path.name, **said, **whole, "clips": self.rows})
         self.temporary.replace(path)
-        return {"file": self.file, "bytes": path.stat().st_size, "sha256": sha256, "clips": len(self.rows)}
+        return {"file": self.file, **whole, "clips": len(self.rows)}
 
     def abandon(self) -> None:
         # Closing writes the tar's end: on a full disk that fails again, for a file that is removed anyway.
@@ -94,7 +96,7 @@ class _Split:
 
     def __init__(self, folder: Path, name: str, clips_per_shard: int):
         self.folder, self.name, self.clips_per_shard = folder, name, clips_per_shard
-        self.open: dict[str, _Shard] = {}
+        self.open: dict[str, Shard] = {}
         self.lines: dict[str, list[dict[str, Any]]] = {}
         self.clips = self.frames = 0
         self.speakers: set[str] = set()
@@ -104,7 +106,7 @@ class _Split:
             self.close()
             number = self.clips // self.clips_per_shard
             for group in columns:
-                self.open[group] = _Shard(self.folder, f"{group}/{self.name}-{number:06d}.tar")
+                self.open[group] = Shard(self.folder, f"{group}/{self.name}-{number:06d}.tar")
         row = {"key": clip.key, "frames": len(clip.motion)}
         for group, members in columns.items():
             self.open[group].add(row | ({"speaker": clip.meta["speaker"]} if group == "core" else {}), members)
@@ -184,7 +186,7 @@ def _describe(folder: Path, splits: dict[str, _Split], groups: list[str], *, nam
     if "train" in splits:
         train = DatasetInfo(folder, description).entries("train")
         MotionStats.fit(entry.motion() for entry in train).save(folder / STATS)
-    _write_json(folder / DESCRIPTION, description)
+    write_json(folder / DESCRIPTION, description)
     return open_dataset(folder)
 
 
@@ -207,7 +209,7 @@ def _columns(clip: Clip) -> dict[str, dict[str, bytes]]:
         raise DatasetError(f"{where}: audio peaks at {peak:.0f} (expected within [-1, 1]); rescale the samples")
     try:
         core = {
-            MOTION: _npy(check_motion(clip.motion, where)),
+            MOTION: npy_bytes(check_motion(clip.motion, where)),
             AUDIO: encode_flac(clip.audio),
             META: _json_bytes({"id": clip.key, **clip.meta, "frames": frames}),
         }
@@ -215,12 +217,12 @@ def _columns(clip: Clip) -> dict[str, dict[str, bytes]]:
             return {"core": core}
         if np.shape(clip.truth) != np.shape(clip.motion):
             raise ValueError(f"truth of shape {np.shape(clip.truth)} (expected {np.shape(clip.motion)}, as the motion)")
-        return {"core": core, "truth": {"npy": _npy(check_motion(clip.truth, where))}}
+        return {"core": core, "truth": {"npy": npy_bytes(check_motion(clip.truth, where))}}
     except (TypeError, ValueError) as error:
         raise DatasetError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from error
 
 
-def _npy(array: np.ndarray) -> bytes:
+def npy_bytes(array: np.ndarray) -> bytes:
     stream = BytesIO()
     np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return stream.getvalue()
@@ -230,7 +232,7 @@ def _json_bytes(value: dict[str, Any]) -> bytes:
     return json.dumps(value, sort_keys=True, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _write_json(path: Path, value: dict[str, Any]) -> None:
+def write_json(path: Path, value: dict[str, Any]) -> None:
     with replacing(path) as temporary:
         temporary.write_bytes(_json_bytes(value) + b"\n")
 

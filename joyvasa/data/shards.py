@@ -5,6 +5,7 @@
     core/train-000000.tar              KEY.motion.npy (T, 70) float32, KEY.flac 640 T samples, KEY.json
     core/train-000000.idx.json         key, frames, speaker and the place of each member
     truth/train-000000.tar             KEY.npy (T, 70): the part of the motion that audio determines, where known
+    features/<digest>/train-000000.tar cached speech features (joyvasa.data.feature_groups), added at any time
 
 Each column group holds the same keys in the same order. `joyvasa.data.shard_writer` writes the folder,
 `joyvasa.data.clips` reads a clip.
@@ -32,6 +33,7 @@ FORMAT = "joyvasa-dataset"
 SCHEMA = 1
 SPLITS = ("train", "validation", "test")
 DESCRIPTION, STATS = "dataset.json", "stats.safetensors"
+FEATURES = "features/"  # column groups below it are derived from the others
 
 __all__ = ["Clip", "ClipEntry", "DatasetError", "DatasetInfo", "iterate", "open_dataset"]
 
@@ -71,8 +73,9 @@ class DatasetInfo:
 
     @property
     def sha(self) -> str:
-        """sha256 over all shards' names and hashes: equal for equal content."""
-        lines = sorted(f"{shard['file']} {shard['sha256']}" for _, _, shard in self.shards())
+        """sha256 over all shards' names and hashes but those of cached features: equal for equal content."""
+        shards = (shard for _, group, shard in self.shards() if not group.startswith(FEATURES))
+        lines = sorted(f"{shard['file']} {shard['sha256']}" for shard in shards)
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     @cached_property

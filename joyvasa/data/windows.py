@@ -14,8 +14,9 @@ from typing import Literal
 import numpy as np
 
 from joyvasa.data.clips import ClipEntry, DatasetError
+from joyvasa.data.feature_groups import FeatureGroup
 from joyvasa.data.keyed import generator
-from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME
+from joyvasa.motion import CHANNELS
 
 Mode = Literal["random", "begin", "end"]
 Short = Literal["repeat", "pad", "reject"]
@@ -90,13 +91,16 @@ class Example:
     motion (2N, C) un-normalised, audio (640 * 2N,) in [-1, 1], valid (2N,) 1 where a frame counts, noise (2N, C)
     standard normal, step_u (2,) and drop_u (2,) uniform in [0, 1): for each window the diffusion step and guidance
     dropout; all float32. weight: 0 for the repeats that fill an epoch's last batch, else 1. end (2,): frame at which
-    each window is to be cut, where windows are cut by themselves; motion and audio are whole then.
+    each window is to be cut, where windows are cut by themselves; motion and audio are whole then. Where features are
+    cached they stand for the audio: features (2N r, W) as stored, r rows a frame, and feature_scale (2N r,) of int8.
     """
 
     key: str
     draw: int
     motion: np.ndarray
-    audio: np.ndarray
+    audio: np.ndarray | None
+    features: np.ndarray | None
+    feature_scale: np.ndarray | None
     valid: np.ndarray
     noise: np.ndarray
     step_u: np.ndarray
@@ -105,12 +109,15 @@ class Example:
     end: np.ndarray | None
 
 
-def pair_start(frames: int, window: int, rng: np.random.Generator, mode: Mode) -> int:
-    """First frame of a pair of windows in a clip: uniform over all places, the begin or the end; 0 in a short clip."""
-    places = max(frames - WINDOWS * window, 0) + 1
+def pair_start(frames: int, window: int, rng: np.random.Generator, mode: Mode, grid: int = 1) -> int:
+    """First frame of a pair of windows in a clip: uniform over all places, the begin or the end; 0 in a short clip.
+
+    Places are the multiples of `grid` frames.
+    """
+    places = max(frames - WINDOWS * window, 0) // grid + 1
     # Drawn in every mode, so that the draws after it do not depend on the mode.
     random = int(rng.random() * places)
-    return {"random": random, "begin": 0, "end": places - 1}[mode]
+    return {"random": random, "begin": 0, "end": places - 1}[mode] * grid
 
 
 def cut_end(valid_frames: int, rng: np.random.Generator, truncate_p: float) -> int:
@@ -129,31 +136,45 @@ def cut_windows(window: int, rng: np.random.Generator, truncate_p: tuple[float, 
     return np.where(chance < truncate_p, 1 + (place * (window - 1)).astype(np.int64), window)
 
 
-def fill(motion_TC: np.ndarray, audio: np.ndarray, frames: int, short: Short) -> tuple[np.ndarray, np.ndarray]:
-    """Bring a clip shorter than the pair to `frames`: repeated, or its last frame held over silence."""
+def fill(by_frame: np.ndarray, frames: int, short: Short, silent: bool) -> np.ndarray:
+    """Bring the frames of a clip shorter than the pair to so many: repeated, or the last one held, or zeros behind."""
     if short == "repeat":
-        return np.resize(motion_TC, (frames, motion_TC.shape[1])), np.resize(audio, frames * SAMPLES_PER_FRAME)
-    missing = frames - len(motion_TC)
-    return np.pad(motion_TC, ((0, missing), (0, 0)), mode="edge"), np.pad(audio, (0, missing * SAMPLES_PER_FRAME))
+        return np.resize(by_frame, (frames, *by_frame.shape[1:]))
+    missing = [(0, frames - len(by_frame)), *[(0, 0)] * (by_frame.ndim - 1)]
+    return np.pad(by_frame, missing, mode="constant" if silent else "edge")
 
 
 def read_pair(
-    entry: ClipEntry, *, window: int, crop: Crop, seed: int, epoch: int, draw: int, weight: float = 1.0
+    entry: ClipEntry,
+    *,
+    window: int,
+    crop: Crop,
+    seed: int,
+    epoch: int,
+    draw: int,
+    weight: float = 1.0,
+    features: FeatureGroup | None = None,
 ) -> Example:
-    """Example number `draw` of a clip in this epoch, reading only the frames it needs.
+    """Example number `draw` of a clip in this epoch, reading only the frames it needs, of audio or cached features.
 
-    Raises DatasetError naming the clip if it is broken, or too short under short="reject".
+    Behind the end of a voice is silence; where the clip was encoded as a whole, its last feature is held there. Raises
+    DatasetError naming the clip if it is broken, or too short under short="reject".
     """
     frames = WINDOWS * window
     if entry.frames < frames and crop.short == "reject":
         raise DatasetError(f"clip {entry.key}: {entry.frames} frames (expected {frames}); set short to repeat or pad")
+    grid = features.spec.grid if features else None
     rng = generator(seed, epoch, entry.key, draw)
-    start = pair_start(entry.frames, window, rng, crop.mode)
+    start = pair_start(entry.frames, window, rng, crop.mode, grid or 1)
     stop = min(start + frames, entry.frames)
-    motion, audio = entry.motion(start, stop), entry.audio(start, stop)
+    rows = {"motion": entry.motion(start, stop)}
+    if features is None:
+        rows["audio"] = entry.audio(start, stop)
+    elif grid is None:
+        rows |= features.rows(entry, start, stop)
     valid_frames = frames if crop.short == "repeat" else stop - start
     if stop - start < frames:
-        motion, audio = fill(motion, audio, frames, crop.short)
+        rows = _fill_all(rows, stop - start, stop - start, frames, crop.short)
     at, ends = np.arange(frames), None
     if crop.by_window:
         ends = cut_windows(window, rng, crop.truncate_p)
@@ -163,13 +184,17 @@ def read_pair(
         valid = at < end
         if end < valid_frames:
             # The last frame is held: zeros would be a motion far from any face.
-            motion, audio = fill(motion[:end], audio[: end * SAMPLES_PER_FRAME], frames, "pad")
+            rows = _fill_all(rows, end, frames, frames, "pad")
+    if grid is not None:
+        rows |= features.windows(entry, (start, start + window))
     step_u, drop_u = rng.random((2, WINDOWS), dtype=np.float32)
     return Example(
         key=entry.key,
         draw=draw,
-        motion=motion,
-        audio=audio,
+        motion=rows["motion"],
+        audio=rows.get("audio"),
+        features=rows.get("features"),
+        feature_scale=rows.get("feature_scale"),
         valid=valid.astype(np.float32),
         noise=rng.standard_normal((frames, CHANNELS), dtype=np.float32),
         step_u=step_u,
@@ -177,6 +202,15 @@ def read_pair(
         weight=weight,
         end=ends,
     )
+
+
+def _fill_all(rows: dict[str, np.ndarray], keep: int, frames: int, total: int, short: Short) -> dict[str, np.ndarray]:
+    """The first `keep` of `frames` frames of each array, whatever its rows a frame, brought to `total` frames."""
+    filled = {}
+    for name, array in rows.items():
+        by_frame = array.reshape(frames, -1, *array.shape[1:])[:keep]
+        filled[name] = fill(by_frame, total, short, silent=name == "audio").reshape(-1, *array.shape[1:])
+    return filled
 
 
 def usable(entries: Sequence[ClipEntry], spec: WindowSpec, short: Short) -> tuple[list[ClipEntry], dict[str, int]]:

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from joyvasa.data.feature_groups import FeatureGroup, voice_group
 from joyvasa.data.keyed import stable_hash
 from joyvasa.data.shards import Clip, ClipEntry, DatasetInfo
 from joyvasa.eval.baselines import LEAST_CLIPS, fit_baselines
 from joyvasa.eval.motion import ClipMotion, MotionReference, Score, score_rows
-from joyvasa.models.generation import Guidance, Temperature, Windowing
+from joyvasa.models.generation import Guidance, Temperature, Voice, Windowing
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.samplers import Sampler
 from joyvasa.models.smoothing import Smoothing
@@ -37,7 +38,7 @@ class Sampling:
 
 
 def sample(
-    generator: MotionGenerator, voices: dict[str, np.ndarray], how: Sampling, on_batch: Progress | None = None
+    generator: MotionGenerator, voices: dict[str, np.ndarray | Voice], how: Sampling, on_batch: Progress | None = None
 ) -> dict[str, np.ndarray]:
     """Motion (T, 70) by key for voices (640 T,) by key, in batches of similar length."""
     order = sorted(voices, key=lambda key: (len(voices[key]), key))
@@ -59,14 +60,30 @@ def sample(
     return {key: out[key] for key in voices}
 
 
-def choose_clips(dataset: DatasetInfo, split: str, count: int) -> list[Clip]:
-    """The first `count` clips of a split, speaker after speaker in turn, so that few clips still are many speakers."""
+def cached_voices(
+    generator: MotionGenerator, dataset: DatasetInfo, asked: str | None, how: Sampling
+) -> tuple[FeatureGroup | None, str]:
+    """The cached features of whole clips to sample from where `data.features` asks for cached ones, and what to say.
+
+    None where voices have to be encoded: nothing is said then where nothing was asked for.
+    """
+    encoder = generator.encoder
+    group = voice_group(dataset, asked, encoder.spec) if asked and how.windowing.lead == 0 else None
+    if group or not asked:
+        return group, f"voices heard from {dataset.folder / group.name}" if group else ""
+    reason = "each window by itself" if encoder.per_window else "no whole-clip features of it serve here"
+    return None, f"voices encoded by {encoder.spec.encoder} ({reason})"
+
+
+def choose_clips(dataset: DatasetInfo, split: str, count: int, features: FeatureGroup | None = None) -> list[Clip]:
+    """The first `count` clips of a split, speaker after speaker in turn, so that few clips still are many speakers;
+    with their cached features."""
     by_speaker: dict[str, list] = {}
     for entry in sorted(dataset.entries(split), key=lambda entry: entry.key):
         by_speaker.setdefault(entry.speaker, []).append(entry)
     rounds = max(map(len, by_speaker.values()))
     turns = [entries[turn] for turn in range(rounds) for entries in by_speaker.values() if turn < len(entries)]
-    return [entry.load() for entry in turns[:count]]
+    return [replace(entry.load(), features=features and features.clip(entry)) for entry in turns[:count]]
 
 
 def is_paired(clip: Clip) -> bool:
@@ -74,7 +91,17 @@ def is_paired(clip: Clip) -> bool:
     return clip.meta.get("paired") is not False
 
 
-def other_voices(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
+def voice_of(clip: Clip) -> np.ndarray | Voice:
+    """What a clip is sampled from: its sound, with the features where it has them."""
+    return clip.audio if clip.features is None else Voice(clip.audio, clip.features)
+
+
+def own_voices(clips: Sequence[Clip]) -> dict[str, np.ndarray | Voice]:
+    """Each clip's voice by key."""
+    return {clip.key: voice_of(clip) for clip in clips}
+
+
+def other_voices(clips: Sequence[Clip]) -> dict[str, np.ndarray | Voice]:
     """For each clip the voice of the next clip by another speaker; clips without one are left out, and so are those
     whose own voice is another's already."""
     out = {}
@@ -84,7 +111,7 @@ def other_voices(clips: Sequence[Clip]) -> dict[str, np.ndarray]:
         for step in range(1, len(clips)):
             candidate = clips[(index + step) % len(clips)]
             if candidate.meta["speaker"] != clip.meta["speaker"]:
-                out[clip.key] = candidate.audio
+                out[clip.key] = voice_of(candidate)
                 break
     return out
 
@@ -127,7 +154,7 @@ def evaluate(
     """
     train = dataset.entries("train")
     reference = MotionReference.fit(entry.motion() for entry in train)
-    voices, strangers = {clip.key: clip.audio for clip in clips}, other_voices(clips)
+    voices, strangers = own_voices(clips), other_voices(clips)
     total = len(voices) + len(strangers)
 
     def progress(before: int) -> Progress | None:

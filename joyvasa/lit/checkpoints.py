@@ -55,6 +55,7 @@ class Checkpoints(ModelCheckpoint):
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self._due(trainer) and between_steps(trainer):
+            log_now(trainer)
             self.keep(trainer)
 
     def on_validation_end(self, trainer, pl_module) -> None:
@@ -82,6 +83,14 @@ class Checkpoints(ModelCheckpoint):
 
     def on_train_end(self, trainer, pl_module) -> None:
         self.keep(trainer)
+
+
+def log_now(trainer) -> None:
+    """Write this step's numbers, which Lightning writes after the callbacks: a run killed between the checkpoint and
+    them would resume behind the step and never draw them. What Lightning then does is left out, once."""
+    connector = trainer._logger_connector
+    connector.update_train_step_metrics()
+    connector.update_train_step_metrics = lambda: vars(connector).pop("update_train_step_metrics")
 
 
 def between_steps(trainer) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import lightning.pytorch as pl
 
+from joyvasa.data.feature_groups import FeatureGroup
 from joyvasa.data.loader import WindowLoader
 from joyvasa.data.shards import DatasetInfo
 from joyvasa.data.windows import WindowSpec
@@ -11,7 +12,7 @@ from joyvasa.data.windows import WindowSpec
 
 class MotionData(pl.LightningDataModule):
     """Training: shuffled window pairs at random places. Validation: one pair from the beginning of each clip, with
-    fixed draws, so that its loss is comparable between epochs and runs."""
+    fixed draws, so that its loss is comparable between epochs and runs. With `features` neither reads audio."""
 
     def __init__(
         self,
@@ -26,9 +27,11 @@ class MotionData(pl.LightningDataModule):
         windows_per_clip: int,
         buffer: int,
         seed: int,
+        features: FeatureGroup | None = None,
     ):
         super().__init__()
         self.dataset, self.spec, self.seed = dataset, WindowSpec(window, history), seed
+        self.features = features
         self.batch_size, self.num_workers, self.short = batch_size, num_workers, short
         self.truncate_p, self.windows_per_clip, self.buffer = truncate_p, windows_per_clip, buffer
 
@@ -41,6 +44,7 @@ class MotionData(pl.LightningDataModule):
             world_size=self.trainer.world_size,
             num_workers=self.num_workers,
             short=self.short,
+            features=self.features,
             pin_memory=self.trainer.strategy.root_device.type == "cuda",
             **how,
         )

@@ -1,70 +1,143 @@
-"""Ctrl-C during training: finish the step, save, and say how to go on."""
+"""Ctrl-C, SIGTERM, a cluster's warning: finish the step, save, and say how to go on."""
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
+import time
 
+import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from joyvasa.lit.checkpoints import Checkpoints, between_steps
+from joyvasa.lit.checkpoints import Checkpoints, between_steps, log_now
+
+# SLURM's warning before the time limit (sbatch --signal=USR1@90), and submitit's.
+REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
+SIGNALS = (*REQUEUE, signal.SIGINT, signal.SIGTERM)
+AGAIN_SECONDS = 1.0  # one Ctrl-C arrives several times: from the terminal, from torchrun, through data workers
 
 
 class TrainingInterrupted(Exception):
-    """Raised at a step's end after Ctrl-C or SIGTERM; `checkpoint` holds the state, to be resumed exactly."""
+    """Raised at a step's end after a signal; `checkpoint` holds the state, to be resumed exactly. `requeued` is what
+    was arranged for that, where the cluster starts the job again by itself."""
 
-    def __init__(self, checkpoint: str, signal_number: int):
+    def __init__(self, checkpoint: str, signal_number: int, requeued: str | None):
         super().__init__(checkpoint)
-        self.checkpoint, self.exit_code = checkpoint, 128 + signal_number
+        self.checkpoint, self.exit_code, self.requeued = checkpoint, 128 + signal_number, requeued
 
 
 class Interrupt(Checkpoint):
-    """First Ctrl-C (or SIGTERM): save at the end of the running step and stop. A second one stops at once.
+    """First Ctrl-C, SIGTERM, SIGUSR1 or SIGUSR2: save at the end of the running step and stop; under SLURM the last
+    two have the job queued again. A second Ctrl-C ends the process at once, whatever it waits for.
 
-    A `Checkpoint` because Lightning runs those after all other callbacks: nothing of the step is left out.
+    Several ranks ask each other every `every_steps` steps, on the CPU, so that no GPU is waited for: all stop at the
+    same step, whichever of them was signalled. A `Checkpoint` because Lightning runs those after all other callbacks:
+    nothing of the step is left out.
     """
 
-    def __init__(self):
-        self._received: int | None = None
+    def __init__(self, *, every_steps: int):
+        self.every_steps = every_steps
+        self._received, self._process = 0, os.getpid()
         self._previous: dict = {}
-        self._process = os.getpid()
+        self._group: torch.distributed.ProcessGroup | None = None
 
     def _handle(self, number: int, frame) -> None:
-        if os.getpid() != self._process:  # a data worker, forked with these handlers: Ctrl-C is not meant for it
+        if os.getpid() != self._process:  # a data worker, forked with these handlers: they are not meant for it
             if number == signal.SIGTERM:
                 os._exit(128 + number)
             return
-        if self._received is not None:
-            signal.signal(number, signal.SIG_DFL)
-            raise KeyboardInterrupt
-        self._received = number
-        print("\nstopping: finishing this step, then saving a checkpoint (once more to stop at once)", flush=True)
+        if not self._received:
+            self._received = number
+            print("\nstopping: finishing this step, then saving a checkpoint (Ctrl-C to stop at once)", flush=True)
 
     def on_train_start(self, trainer, pl_module) -> None:
         self._process = os.getpid()
+        if trainer.world_size > 1:
+            self._group = torch.distributed.new_group(backend="gloo")
         if threading.current_thread() is threading.main_thread():
-            self._previous = {n: signal.signal(n, self._handle) for n in (signal.SIGINT, signal.SIGTERM)}
+            self._previous = {number: signal.signal(number, self._handle) for number in SIGNALS}
+            self._hurry = _Hurry()
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
-        if between_steps(trainer) and self._asked(trainer):
-            # Lightning writes this step's numbers after this hook; the curves of the resumed run would lack them.
-            trainer._logger_connector.update_train_step_metrics()
-            self._stop(trainer)
+        if between_steps(trainer) and self._turn(trainer) and (number := self._asked()):
+            log_now(trainer)
+            self._stop(trainer, number)
 
     def on_validation_end(self, trainer, pl_module) -> None:
-        if not trainer.sanity_checking and self._asked(trainer):
-            self._stop(trainer)
+        if not trainer.sanity_checking and (number := self._asked()):
+            self._stop(trainer, number)
 
-    def _asked(self, trainer) -> bool:
-        """The same on every rank, whichever received the signal."""
-        return trainer.strategy.reduce_boolean_decision(self._received is not None, all=False)
+    def _turn(self, trainer) -> bool:
+        return self._group is None or trainer.global_step % self.every_steps == 0
 
-    def _stop(self, trainer) -> None:
+    def _asked(self) -> int:
+        """The signal that came, 0 for none: the same on every rank, whichever received it."""
+        if self._group is None:
+            return self._received
+        number = torch.tensor(self._received)
+        torch.distributed.all_reduce(number, torch.distributed.ReduceOp.MAX, group=self._group)
+        return int(number)
+
+    def _stop(self, trainer, number: int) -> None:
         keeper = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))
-        raise TrainingInterrupted(str(keeper.keep(trainer)), self._received or signal.SIGINT)
+        saved = str(keeper.keep(trainer))
+        requeued = requeue(self._previous.get(number)) if number in REQUEUE and trainer.is_global_zero else None
+        raise TrainingInterrupted(saved, number, requeued)
 
     def teardown(self, trainer, pl_module, stage: str) -> None:
+        if self._previous:
+            self._hurry.close()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._previous = {}
+        self._previous, self._received, self._group = {}, 0, None
+
+
+class _Hurry(threading.Thread):
+    """Ends the process at the second Ctrl-C. The main thread may wait in a collective, where Python's own handlers do
+    not run; the number of a signal is written to this pipe all the same."""
+
+    def __init__(self):
+        super().__init__(daemon=True, name="hurry")
+        self._out, self._in = os.pipe()
+        os.set_blocking(self._in, False)
+        self._before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
+        self.start()
+
+    def run(self) -> None:
+        first = None
+        while number := os.read(self._out, 1):
+            if number[0] != signal.SIGINT:
+                continue
+            first = first or time.monotonic()
+            if time.monotonic() - first > AGAIN_SECONDS:
+                os.write(2, b"\nstopped at once; the last checkpoints are whole\n")
+                os._exit(128 + signal.SIGINT)
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(self._before)
+        os.close(self._in)
+        self.join()
+        os.close(self._out)
+
+
+def requeue(launcher=None) -> str | None:
+    """Have the cluster start this job again; returns what was done, None where no cluster runs it.
+
+    `launcher`: the handler that was there before, submitit's, which queues its own job and ends the process.
+    """
+    if callable(launcher) and type(getattr(launcher, "__self__", None)).__module__.startswith("submitit"):
+        launcher(signal.SIGUSR2, None)
+    job = os.environ.get("SLURM_JOB_ID")
+    if job is None:
+        return None
+    if "SLURM_ARRAY_JOB_ID" in os.environ:
+        job = f"{os.environ['SLURM_ARRAY_JOB_ID']}_{os.environ['SLURM_ARRAY_TASK_ID']}"
+    try:
+        done = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True)
+    except OSError as error:
+        return f"job {job} could not be queued again ({error}); submit it again with resume=auto"
+    if done.returncode:
+        return f"job {job} could not be queued again ({done.stderr.strip()}); submit it again with resume=auto"
+    return f"job {job} is queued again and goes on from there by itself"

@@ -102,17 +102,8 @@ class MotionModule(pl.LightningModule):
             {"params": [p for p in trained if id(p) in encoder], "lr": self._encoder_lr},
         ]
 
-    def _elsewhere(self) -> list[str]:
-        """Names of tensors that are not in checkpoints."""
-        frozen = self.generator.encoder.frozen
-        return [name for name in self.state_dict() if frozen and name.startswith("generator.encoder.")]
-
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         checkpoint["feature_spec"] = asdict(self.generator.encoder.spec)
-        for name in self._elsewhere():
-            del checkpoint["state_dict"][name]
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         FeatureSpec(**checkpoint["feature_spec"]).require(self.generator.encoder.spec, "the configured encoder")
-        own = self.state_dict()
-        checkpoint["state_dict"] |= {name: own[name] for name in self._elsewhere()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -103,20 +104,42 @@ class Windowing:
         return (0.5 - 0.5 * torch.cos(torch.pi * at))[:, None]
 
 
+@dataclass(frozen=True)
+class Voice:
+    """A recording (640 T,) float32 with the features (T, W) of a speech encoder that heard all of it."""
+
+    audio: np.ndarray
+    features: np.ndarray
+
+    def __len__(self) -> int:
+        """Samples."""
+        return len(self.audio)
+
+
 class Track:
     """One voice on its way to motion: what is heard in each window, the motion so far, its own random numbers.
 
-    `hear(audio_BS) -> (B, T, D)` encodes and embeds; None: windows are encoded by themselves, by the caller.
+    `hear(audio_BS) -> (B, T, D)` encodes and embeds; None: windows are encoded by themselves, by the caller, who needs
+    `context` frames of audio before and after each; where the voice has none there is silence.
     """
 
-    def __init__(self, audio: Tensor, windowing: Windowing, channels: int, rng: torch.Generator, hear: Callable | None):
-        self.windowing, self.rng, self.channels = windowing, rng, channels
+    def __init__(
+        self,
+        audio: Tensor,
+        windowing: Windowing,
+        channels: int,
+        rng: torch.Generator,
+        hear: Callable | None,
+        context: tuple[int, int] = (0, 0),
+    ):
+        self.windowing, self.rng, self.channels, self.context = windowing, rng, channels, context
         samples = nn.functional.pad(audio, (windowing.lead * SAMPLES_PER_FRAME, 0))
         self.frames = len(samples) // SAMPLES_PER_FRAME
         self.starts = windowing.starts(self.frames)
         surplus = max(self.starts[-1] + windowing.window - self.frames, 0)
         if hear is None:
-            self.samples = nn.functional.pad(samples, (0, (surplus + 1) * SAMPLES_PER_FRAME))
+            around = (context[0] * SAMPLES_PER_FRAME, (surplus + 1 + context[1]) * SAMPLES_PER_FRAME)
+            self.samples = nn.functional.pad(samples, around)
         else:
             voice = hear(samples[None, : self.frames * SAMPLES_PER_FRAME])[0]
             self.voice = torch.cat([voice, voice[-1:].expand(surplus, -1)])
@@ -128,9 +151,9 @@ class Track:
         return torch.randn(self.windowing.window, self.channels, generator=self.rng).to(like)
 
     def wave(self, index: int) -> Tensor:
-        """The samples of a window, (640 N,)."""
+        """The samples of a window and its context, (640 (N + context),)."""
         first = self.starts[index] * SAMPLES_PER_FRAME
-        return self.samples[first : first + self.windowing.window * SAMPLES_PER_FRAME]
+        return self.samples[first : first + (self.windowing.window + sum(self.context)) * SAMPLES_PER_FRAME]
 
     def features(self, index: int) -> Tensor:
         """The embedded voice of a window, (N, D), of an encoder that heard the whole."""

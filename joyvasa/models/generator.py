@@ -13,10 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from joyvasa.models.diffusion import NoiseSchedule, SampleTarget, Target
-from joyvasa.models.generation import Guidance, Temperature, Track, Windowing
+from joyvasa.models.generation import Guidance, Temperature, Track, Voice, Windowing
 from joyvasa.models.losses import WindowPrediction
 from joyvasa.models.samplers import Denoise, Sampler
 from joyvasa.models.smoothing import Smoothing
+from joyvasa.models.speech import one_a_frame
 from joyvasa.models.truncation import truncate
 from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME, AffineNormaliser
 
@@ -25,9 +26,9 @@ class MotionGenerator(nn.Module):
     """Encoder, denoiser, schedule, prediction target and normaliser under one roof.
 
     An encoder maps waveform (B, 640 T) to features (B, T, W); where it says `per_window`, each window is encoded by
-    itself. A denoiser has `embed(features) -> voice`, `start(batch, history) -> (motion, voice)` and `null_audio` as
-    such a voice, `condition(voice, history voice, valid)` for what does not depend on the diffusion step, and
-    `forward(noisy, step, condition, history)`, whose last frames are the window.
+    itself, with the `context` that it says it hears. A denoiser has `embed(features) -> voice`, `start(batch, history)
+    -> (motion, voice)` and `null_audio` as such a voice, `condition(voice, history voice, valid)` for what does not
+    depend on the diffusion step, and `forward(noisy, step, condition, history)`, whose last frames are the window.
     """
 
     def __init__(
@@ -53,9 +54,10 @@ class MotionGenerator(nn.Module):
         """Both windows of each example in one pass of 2B: first windows on top, second ones below.
 
         `batch`: motion (B, 2N, C), audio (B, 2N 640), valid (B, 2N), noise (B, 2N, C), step_u and drop_u (B, 2), all as
-        the loader draws them, so that this function holds no randomness of its own but dropout. `features` (B, 2N, W),
-        where given, are those of a frozen encoder and stand for the audio. `end` (B, 2), where
-        given, cuts each window by itself behind that frame, filled as `truncation_pad` says.
+        the loader draws them, so that this function holds no randomness of its own but dropout. `features`
+        (B, 2N r, W), where given, are those of a frozen encoder as they are stored and stand for the audio: one or two
+        (r) a frame, times `feature_scale` (B, 2N r) where they are integers. `end` (B, 2), where given, cuts each
+        window by itself behind that frame, filled as `truncation_pad` says.
         """
         window = batch["motion"].shape[1] // 2
         clean = torch.cat(self.normaliser.normalise(batch["motion"]).split(window, 1))
@@ -101,9 +103,15 @@ class MotionGenerator(nn.Module):
         if "features" in batch or not self.encoder.per_window:
             if "end" in batch:
                 raise ValueError("data.truncate_p of each window needs encoder.per_window=true and no cached features")
-            whole = batch["features"] if "features" in batch else self.encoder(batch["audio"])
+            whole = cached(batch, 2 * window) if "features" in batch else self.encoder(batch["audio"])
             features = torch.cat(self.denoiser.embed(whole).split(window, 1))
-            return features, features[:half, window - history :], clean
+            past = features[:half, window - history :]
+            return features, past.detach() if self.encoder.per_window else past, clean
+        if any(self.encoder.context):
+            raise ValueError(
+                f"encoder context {self.encoder.context}: an example holds no audio beside its windows; train on "
+                "cached features: python -m preprocess source=shards, then data.features=auto"
+            )
         whole = torch.cat(batch["audio"].split(window * SAMPLES_PER_FRAME, 1))
         audio = whole
         if "end" in batch:
@@ -148,7 +156,7 @@ class MotionGenerator(nn.Module):
     @torch.no_grad()
     def generate(
         self,
-        audios: Sequence[np.ndarray],
+        audios: Sequence[np.ndarray | Voice],
         *,
         sampler: Sampler,
         guidance: Guidance,
@@ -163,18 +171,14 @@ class MotionGenerator(nn.Module):
 
         Each voice is encoded by itself and sampled from its own seed; window number w of all voices is sampled as one
         batch. Behind a voice's end is silence where windows are encoded by themselves, else its last feature is held;
-        frames there are dropped. `on_window(done, total)` reports progress. `keep_lead`: the frames of the lead too.
+        frames there are dropped. `on_window(done, total)` reports progress. `keep_lead`: the frames of the lead too. A
+        Voice brings the features of its whole recording; then nothing is encoded.
         """
         if not audios or min(map(len, audios)) < SAMPLES_PER_FRAME:
             empty = [number for number, audio in enumerate(audios) if len(audio) < SAMPLES_PER_FRAME]
             raise ValueError(f"nothing to generate: {len(audios)} voices, empty ones: {empty}")
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        hear = None if self.encoder.per_window else lambda audio: self.denoiser.embed(self.encoder(audio))
-        on_device = [torch.from_numpy(audio).to(self.normaliser.offset.device) for audio in audios]
-        tracks = [
-            Track(audio, windowing, self.denoiser.channels, rng, hear)
-            for audio, rng in zip(on_device, generators, strict=True)
-        ]
+        tracks = [self._track(audio, windowing, rng) for audio, rng in zip(audios, generators, strict=True)]
         gain = temperature.gain(self.denoiser.channels, self.normaliser.offset)
         total = max(len(track.starts) for track in tracks)
         for index in range(total):
@@ -201,8 +205,35 @@ class MotionGenerator(nn.Module):
         whole = [self.normaliser.denormalise(track.motion[: track.frames, :CHANNELS]).cpu().numpy() for track in tracks]
         return [smoothing(motion)[0 if keep_lead else windowing.lead :] for motion in whole]
 
+    def _track(self, voice: np.ndarray | Voice, windowing: Windowing, rng: torch.Generator) -> Track:
+        device, hear, context = self.normaliser.offset.device, None, (0, 0)
+        audio = voice.audio if isinstance(voice, Voice) else voice
+        if isinstance(voice, Voice):
+            if self.encoder.per_window or windowing.lead:
+                raise ValueError("features of a whole recording need encoder.per_window=false and generation.lead=0")
+            features = torch.from_numpy(voice.features)[None].to(device)
+
+            def hear(_) -> Tensor:
+                return self.denoiser.embed(features)
+        elif self.encoder.per_window:
+            context = self.encoder.context
+        else:
+
+            def hear(samples_BS: Tensor) -> Tensor:
+                return self.denoiser.embed(self.encoder(samples_BS))
+
+        return Track(torch.from_numpy(audio).to(device), windowing, self.denoiser.channels, rng, hear, context)
+
     def _window_voices(self, tracks: list[Track], index: int) -> Tensor:
         """The embedded voice of each track's window of this number, (B, N, D)."""
         if self.encoder.per_window:
             return self.denoiser.embed(self.encoder(torch.stack([track.wave(index) for track in tracks])))
         return torch.stack([track.features(index) for track in tracks])
+
+
+def cached(batch: dict, frames: int) -> Tensor:
+    """Stored features of a batch -> (B, frames, W) float32: scaled where integers, brought to one a frame."""
+    features = batch["features"].float()
+    if "feature_scale" in batch:
+        features = features * batch["feature_scale"][..., None]
+    return features if features.shape[1] == frames else one_a_frame(features)

@@ -111,7 +111,7 @@ def _encoder(file: OfficialFile) -> SpeechEncoder:
     how = {"name": name, "layer": None, "frozen": True, "per_window": True, "spec_augment": False}
     tensors = file.part(ENCODER)
     if not tensors:
-        return load_speech_encoder(path=None, **how)
+        return load_speech_encoder(path=None, left_context=0, right_context=0, **how)
     kind = getattr(transformers, FAMILIES[name])
     model = kind(kind.config_class(**encoder_sizes(file, tensors)))
     _fill(file, model, tensors, ENCODER, optional={"masked_spec_embed"})

@@ -11,23 +11,20 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
-from pathlib import Path
-from pickle import UnpicklingError
 
 import torch
-from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from joyvasa import weights
-from joyvasa.features import FeatureSpec
+from joyvasa.features import EVERY_WINDOW, WHOLE_CLIP, FeatureSpec
+from joyvasa.models.speech_files import FAMILIES, Unloaded, find_weights, unloaded, weight_file
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME
+
+__all__ = ["FAMILIES", "SpeechEncoder", "find_weights", "load_speech_encoder", "one_a_frame", "pad_waveform"]
 
 CONV_RATE = 50  # features a second behind the convolutions
 LONGEST_SECONDS = 600  # attention over a whole recording grows with its square
-FAMILIES = {"hubert_zh": "HubertModel", "hubert": "HubertModel", "wav2vec2": "Wav2Vec2Model"}
-HEADS = ("lm_head.", "quantizer.", "project_q.", "project_hid.", "final_proj.")  # of pre-training and recognition
-WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def pad_waveform(audio_BS: Tensor, unit: int = 320, threshold: int = 80) -> Tensor:
@@ -61,58 +58,90 @@ class SpeechEncoder(nn.Module):
     """Waveform (B, 640 T) -> features (B, T, W).
 
     layer: which transformer layer's output (those above are dropped); None: the last. frozen: evaluation mode whatever
-    the module around it does, no gradients, not stored in checkpoints. Else the transformer is fine-tuned, with
-    SpecAugment where `spec_augment`; the convolutions stay as they are, and no layer is ever skipped (as the published
-    trainer does at random), for processes that train together need a gradient of every weight. per_window: each window
-    of training and sampling is encoded by itself, as published; else the pair of windows, and the whole recording.
+    the module around it does, no gradients; its model is loaded when the first audio comes and is no part of this
+    module's state, so that training on cached features never loads it and no checkpoint holds it. Else the transformer
+    is fine-tuned, with SpecAugment where `spec_augment`; the convolutions stay as they are, and no layer is skipped (as
+    the published trainer does at random), for processes that train together need a gradient of every weight.
+    per_window: each window of training and sampling is encoded by itself, as published, with `context` (frames heard
+    before and after it, of which no features are given); else the pair of windows, and the whole recording.
     """
 
     def __init__(
         self,
         *,
-        model: nn.Module,
+        model: nn.Module | Unloaded,
         name: str,
         layer: int | None,
         frozen: bool,
         per_window: bool,
         spec_augment: bool,
         weights_sha256: str | None,
+        context: tuple[int, int] = (0, 0),
     ):
         super().__init__()
-        depth = len(model.encoder.layers)
+        depth = model.config.num_hidden_layers
         if layer is not None and not 1 <= layer <= depth:
             raise ValueError(f"encoder.layer={layer}: {name} has layers 1 … {depth}")
         if frozen and spec_augment:
             raise ValueError("encoder.spec_augment=true is for a fine-tuned encoder: set encoder.frozen=false")
-        del model.encoder.layers[depth if layer is None else layer :]
-        self.model, self.name, self.layer, self.frozen, self.per_window = model, name, layer, frozen, per_window
+        if min(context) < 0 or any(context) and not per_window:
+            raise ValueError(f"encoder context {context}: expected frames, 0 or more, and encoder.per_window=true")
+        self.name, self.layer, self.frozen, self.per_window, self.context = name, layer, frozen, per_window, context
         self.weights_sha256 = weights_sha256 if frozen else None
-        self.width = model.config.hidden_size
-        model.config.apply_spec_augment, model.config.layerdrop = spec_augment, 0.0
-        model.requires_grad_(not frozen)
-        model.feature_extractor._freeze_parameters()  # its own flag too: else it asks for the waveform's gradient
-        if hasattr(model, "masked_spec_embed"):
-            model.masked_spec_embed.requires_grad_(spec_augment)
+        self.width, self._spec_augment = model.config.hidden_size, spec_augment
+        self._depth = layer or depth
+        self._outside: list[nn.Module | Unloaded] = []  # a list: nn.Module would make a model part of its state
+        if not frozen:
+            self._modules["model"] = self._ready(model)
+        elif isinstance(model, Unloaded):
+            self._outside.append(model)
+        else:
+            self._outside.append(self._ready(model))
         self.train(self.training)
 
-    def train(self, mode: bool = True) -> SpeechEncoder:
-        super().train(mode)
-        self.model.train(mode and not self.frozen)
-        return self
+    @property
+    def model(self) -> nn.Module:
+        """The transformers model; that of a frozen encoder is loaded by the first use."""
+        if not self.frozen:
+            return self._modules["model"]
+        if isinstance(self._outside[0], Unloaded):
+            self._outside[0] = self._ready(self._outside[0])
+        return self._outside[0]
+
+    @property
+    def loaded(self) -> bool:
+        return not self._outside or isinstance(self._outside[0], nn.Module)
+
+    def _ready(self, model: nn.Module | Unloaded) -> nn.Module:
+        if isinstance(model, Unloaded):
+            # Loaded in the middle of a run it must not move the random numbers of that run.
+            with torch.random.fork_rng(devices=[]):
+                model = model.load()
+        if self.layer is not None:
+            del model.encoder.layers[self.layer :]
+        model.config.apply_spec_augment, model.config.layerdrop = self._spec_augment, 0.0
+        model.requires_grad_(not self.frozen)
+        model.feature_extractor._freeze_parameters()  # its own flag too: else it asks for the waveform's gradient
+        if hasattr(model, "masked_spec_embed"):
+            model.masked_spec_embed.requires_grad_(self._spec_augment)
+        return model.train(self.training and not self.frozen)
 
     @property
     def spec(self) -> FeatureSpec:
-        starts = "every window" if self.per_window else "whole-clip"
         return FeatureSpec(
             encoder=self.name,
             weights_sha256=self.weights_sha256,
-            layer=len(self.model.encoder.layers),
+            layer=self._depth,
             rate_hz=FPS,
-            window_starts=starts,
+            left_context=self.context[0],
+            right_context=self.context[1],
+            window_starts=EVERY_WINDOW if self.per_window else WHOLE_CLIP,
         )
 
     def conv_features(self, audio_BS: Tensor) -> Tensor:
         """The convolutions alone, (B, C, L), 50 a second; the waveform is taken as it is."""
+        if self._outside and next(self.model.parameters()).device != audio_BS.device:
+            self.model.to(audio_BS.device)
         return self.model.feature_extractor(audio_BS)
 
     def hidden(self, audio_BS: Tensor, frames: int | None) -> Tensor:
@@ -130,36 +159,54 @@ class SpeechEncoder(nn.Module):
 
     def features(self, audio_BS: Tensor, frames: int) -> Tensor:
         """(B, frames, W) of a waveform of any length: padded, encoded at two features a frame, then brought to one."""
-        # Linear resampling to half is the mean of neighbours, whose gradient is deterministic on a GPU as well.
-        return self.hidden(pad_waveform(audio_BS), 2 * frames).unflatten(1, (frames, 2)).mean(2)
+        return one_a_frame(self.hidden(pad_waveform(audio_BS), 2 * frames))
 
-    def forward(self, audio_BS: Tensor) -> Tensor:
-        samples = audio_BS.shape[-1]
-        if samples % SAMPLES_PER_FRAME or not samples:
-            raise ValueError(f"{samples} samples: expected a multiple of {SAMPLES_PER_FRAME}")
+    def encode(self, audio_BS: Tensor, rate_hz: int) -> Tensor:
+        """(B, T rate / 25, W) of T frames between the `context` in the audio; at 50 as before the last step."""
+        samples, context = audio_BS.shape[-1], sum(self.context)
+        if samples % SAMPLES_PER_FRAME or samples <= context * SAMPLES_PER_FRAME:
+            raise ValueError(f"{samples} samples: expected a multiple of {SAMPLES_PER_FRAME} and {context} frames more")
         if samples > LONGEST_SECONDS * FPS * SAMPLES_PER_FRAME:
             raise ValueError(
                 f"a voice of {samples / FPS / SAMPLES_PER_FRAME:.0f} s encoded as a whole (expected at most "
                 f"{LONGEST_SECONDS} s); cut it, or train with encoder.per_window=true"
             )
+        heard = samples // SAMPLES_PER_FRAME
+        first, last = self.context[0], heard - self.context[1]
         with torch.no_grad() if self.frozen else nullcontext():
-            return self.features(audio_BS, samples // SAMPLES_PER_FRAME)
+            if rate_hz == FPS:
+                return self.features(audio_BS, heard)[:, first:last]
+            return self.hidden(pad_waveform(audio_BS), 2 * heard)[:, 2 * first : 2 * last]
+
+    def forward(self, audio_BS: Tensor) -> Tensor:
+        return self.encode(audio_BS, FPS)
+
+
+def one_a_frame(features_BLW: Tensor) -> Tensor:
+    """(B, 2 T, W), two features a motion frame, -> (B, T, W)."""
+    # Linear resampling to half is the mean of neighbours, whose gradient is deterministic on a GPU as well.
+    return features_BLW.unflatten(1, (-1, 2)).mean(2)
 
 
 def load_speech_encoder(
-    *, name: str, path: str | None, layer: int | None, frozen: bool, per_window: bool, spec_augment: bool
+    *,
+    name: str,
+    path: str | None,
+    layer: int | None,
+    frozen: bool,
+    per_window: bool,
+    spec_augment: bool,
+    left_context: int,
+    right_context: int,
 ) -> SpeechEncoder:
     """The encoder `name` with the weights at `path`: a folder, a hub name, or None for the registry's.
 
     A folder holds config.json and model.safetensors or pytorch_model.bin, as they ship; a preprocessor is not needed.
-    Raises FileNotFoundError naming the command that gets missing weights, ValueError for weights of another kind, with
-    missing or surplus tensors listed.
+    The weights of a frozen one are hashed now and loaded when the first audio comes. Raises FileNotFoundError naming
+    the command that gets missing weights, ValueError for weights of another kind, with missing tensors listed.
     """
-    import transformers
-
     folder = find_weights(name, path)
-    model = _load(getattr(transformers, FAMILIES[name]), folder, name)
-    sha = next(weights.sha256_of(folder / file) for file in WEIGHT_FILES if (folder / file).is_file())
+    model = unloaded(folder, name)
     return SpeechEncoder(
         model=model,
         name=name,
@@ -167,63 +214,6 @@ def load_speech_encoder(
         frozen=frozen,
         per_window=per_window,
         spec_augment=spec_augment,
-        weights_sha256=sha,
+        weights_sha256=weights.sha256_of(weight_file(folder, name)) if frozen else None,
+        context=(left_context, right_context),
     )
-
-
-def find_weights(name: str, path: str | None) -> Path:
-    """The folder of the encoder's files: `path`, a hub repository downloaded where need be, or the registry's.
-
-    Raises FileNotFoundError naming the command that gets them.
-    """
-    if name not in FAMILIES:
-        raise ValueError(f"encoder.name={name!r}: choose from {', '.join(FAMILIES)}")
-    if path is None:
-        return weights.where(name)
-    return Path(path) if Path(path).is_dir() else Path(_from_hub(name, path))
-
-
-def _from_hub(name: str, path: str) -> str:
-    missing = (
-        f"encoder.path={path}: no such folder, and not to be had from the hub; python -m joyvasa.weights pull {name}"
-    )
-    if path.count("/") != 1 or path.startswith((".", "/", "~")):
-        raise FileNotFoundError(missing)
-    from huggingface_hub import snapshot_download
-
-    try:
-        return snapshot_download(path, allow_patterns=["config.json", *WEIGHT_FILES])
-    except (OSError, ValueError) as error:  # no network, no such repository, no permission: all derive from these
-        raise FileNotFoundError(f"{missing} ({type(error).__name__})") from error
-
-
-def _load(kind: type[nn.Module], folder: Path, name: str) -> nn.Module:
-    import json
-
-    get = f"python -m joyvasa.weights pull {name}"
-    files = [file for file in WEIGHT_FILES if (folder / file).is_file()]
-    if not (folder / "config.json").is_file() or not files:
-        raise FileNotFoundError(f"{folder}: no config.json with {' or '.join(WEIGHT_FILES)}; {get}")
-    try:
-        said = json.loads((folder / "config.json").read_text())["model_type"]
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{folder / 'config.json'}: unreadable ({error}); {get}") from error
-    if said != kind.config_class.model_type:
-        raise ValueError(f"{folder}: a {said} model (expected {kind.config_class.model_type}); {get}")
-    try:
-        model, report = kind.from_pretrained(
-            str(folder), local_files_only=True, output_loading_info=True, dtype=torch.float32
-        )
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, UnpicklingError) as error:
-        raise ValueError(f"{folder / files[0]}: not the weights of this configuration ({error}); {get}") from error
-    missing = set(report["missing_keys"]) - {"masked_spec_embed"}
-    surplus = [key for key in report["unexpected_keys"] if not key.startswith(HEADS)]
-    if surplus:
-        raise ValueError(
-            f"{folder / files[0]}: {len(surplus)} tensors of another model ({', '.join(sorted(surplus)[:5])} …); {get}"
-        )
-    if missing:
-        raise ValueError(
-            f"{folder / files[0]}: lacks {len(missing)} tensors ({', '.join(sorted(missing)[:5])} …); {get}"
-        )
-    return model

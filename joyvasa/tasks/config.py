@@ -43,6 +43,7 @@ class Data:
     truncate_pad: str = MISSING
     windows_per_clip: int = MISSING
     buffer: int = MISSING
+    features: str | None = None
 
 
 @dataclass
@@ -98,6 +99,30 @@ class Paths:
 
 
 @dataclass
+class Objective:
+    """What a sweep minimises or maximises; see joyvasa.tasks.sweep.read_scores."""
+
+    name: str = MISSING
+    direction: str = MISSING
+
+
+@dataclass
+class Budget:
+    """Of a sweep: once either is spent, the remaining trials are not run."""
+
+    minutes: float | None = None
+    trials: int | None = None
+
+
+@dataclass
+class Bench:
+    """See joyvasa.tasks.bench."""
+
+    warmup: int = MISSING
+    steps: int = MISSING
+
+
+@dataclass
 class Root:
     """Arguments of the tasks first, then the groups of conf/."""
 
@@ -105,6 +130,7 @@ class Root:
     name: str = MISSING
     seed: int = MISSING
     threads: int | None = None
+    compile: bool = MISSING
     run_id: str | None = None
     resume: str | None = None
     checkpoint: str | None = None
@@ -126,6 +152,9 @@ class Root:
     eval: Eval = field(default_factory=Eval)
     render: Render = field(default_factory=Render)
     paths: Paths = field(default_factory=Paths)
+    objective: Objective = field(default_factory=Objective)
+    budget: Budget = field(default_factory=Budget)
+    bench: Bench = field(default_factory=Bench)
 
 
 def conf_dir() -> Path:

@@ -18,6 +18,7 @@ from joyvasa.media import replacing
 _AGREED = "JOYVASA_RUN_ID"  # processes that Lightning starts inherit rank 0's environment
 # What may not change on resume: the weights fit it, or the checkpoint's own value would be used without a word.
 UNCHANGED = ("encoder", "denoiser", "diffusion", "normaliser", "loss", "optim", "seed")
+_BATCH = ("data.batch_size", "trainer.devices", "trainer.num_nodes")
 
 
 def agree_on_run_id(cfg: DictConfig) -> str:
@@ -25,10 +26,15 @@ def agree_on_run_id(cfg: DictConfig) -> str:
     if _AGREED in os.environ:
         return os.environ[_AGREED]
     given = cfg.run_id or os.environ.get("SLURM_JOB_ID")
-    run_id = str(given) if given else time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid() % 1000:03d}"
-    if not given and int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        run_id = _broadcast(run_id)
-    return run_id + _sweep_suffix()
+    return (str(given) if given else _by_time(cfg)) + _sweep_suffix()
+
+
+def _by_time(cfg: DictConfig) -> str:
+    from joyvasa.lit.distributed import agree, find_place
+
+    if find_place() is None and cfg.trainer.num_nodes > 1:
+        raise ValueError("several machines without torchrun or SLURM have no common clock; give them all run_id=NAME")
+    return agree(time.strftime("%Y%m%d-%H%M%S") + f"-{os.getpid() % 1000:03d}")
 
 
 def _sweep_suffix() -> str:
@@ -40,31 +46,37 @@ def _sweep_suffix() -> str:
     return f"-{HydraConfig.get().job.num}"
 
 
-def _broadcast(run_id: str) -> str:
-    """Rank 0's value on every rank started by torchrun; Lightning then uses the process group made here."""
-    import torch
-
-    backend = "nccl" if torch.cuda.is_available() else "gloo"
-    if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group(backend)
-    values = [run_id]
-    torch.distributed.broadcast_object_list(values, src=0)
-    return values[0]
-
-
 def find_resume(cfg: DictConfig) -> Path | None:
-    """The checkpoint that `resume=` means: `auto` the newest run of this name that has one, else a run or a file."""
-    if cfg.resume is None:
+    """The checkpoint that `resume=` means, the same on every rank: a run, a file, or for `auto` this run's own where
+    its id is given (or its SLURM job's) and it has one, else the newest run of this name.
+
+    With an id that is given, `auto` takes no other run's. A job that SLURM starts again goes on without being told to.
+    """
+    again = cfg.resume is None and int(os.environ.get("SLURM_RESTART_COUNT", "0")) > 0
+    if cfg.resume is None and not again:
         return None
-    if cfg.resume != "auto":
+    if cfg.resume not in (None, "auto"):
         path = Path(cfg.resume)
         last = path / "checkpoints" / "last.ckpt" if path.is_dir() else path
         if not last.is_file():
             raise FileNotFoundError(f"resume={cfg.resume}: {last} is missing; resume=auto takes the newest run")
         return last
-    found = sorted(Path(cfg.paths.runs, cfg.name).glob("*/checkpoints/last.ckpt"), key=lambda p: p.stat().st_mtime)
-    if not found:
+    from joyvasa.lit.distributed import agree, is_rank_zero
+
+    found = agree(str(_newest(cfg, own=again or cfg.run_id is not None) or ""))
+    if not found and is_rank_zero():
         print(f"resume=auto: no checkpoint under {Path(cfg.paths.runs, cfg.name)}, starting a new run", flush=True)
+    return Path(found) if found else None
+
+
+def _newest(cfg: DictConfig, own: bool) -> Path | None:
+    """last.ckpt of this run's own folder, or unless `own` of the newest run of this name."""
+    runs = Path(cfg.paths.runs, cfg.name)
+    if own or "SLURM_JOB_ID" in os.environ or _AGREED in os.environ:
+        mine = runs / agree_on_run_id(cfg) / "checkpoints" / "last.ckpt"
+        if own or mine.is_file():
+            return mine.resolve() if mine.is_file() else None
+    found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: path.stat().st_mtime)
     return found[-1].parent.parent.resolve() / "checkpoints" / "last.ckpt" if found else None
 
 
@@ -100,6 +112,7 @@ def check_same_settings(folder: Path, cfg: DictConfig) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing: a run can be resumed in its own folder only")
     saved, now = _flat(OmegaConf.load(path)), _flat(OmegaConf.create(OmegaConf.to_container(cfg, resolve=True)))
+    _check_same_batch(path, saved, now)
     for key in sorted(saved.keys() | now.keys()):
         # Files may lie elsewhere: the hash in the checkpoint says whether they are the same.
         fixed = key.split(".")[0] in UNCHANGED and key != "encoder.path"
@@ -108,6 +121,25 @@ def check_same_settings(folder: Path, cfg: DictConfig) -> None:
                 f"{key} is {now.get(key)}, the run was begun with {saved.get(key)}; resume with the settings of "
                 f"{path}, or start a new run"
             )
+
+
+def _check_same_batch(path: Path, saved: dict[str, Any], now: dict[str, Any]) -> None:
+    """A run's place in its data is counted in batches of all ranks together: their size may not change."""
+    before, after = ([values.get(name) for name in _BATCH] for values in (saved, now))
+    if all(isinstance(value, int) for value in before + after) and math.prod(before) != math.prod(after):
+        each = math.prod(before) / (after[1] * after[2])
+        advice = f"set data.batch_size={each:.0f}" if each.is_integer() else "no data.batch_size gives as many"
+        raise ValueError(
+            f"{' x '.join(_BATCH)} is {' x '.join(map(str, after))} = {math.prod(after)}, the run was begun with "
+            f"{' x '.join(map(str, before))} = {math.prod(before)} examples a step ({path}): {advice} on these ranks, "
+            "or start a new run"
+        )
+    name = "trainer.accumulate_grad_batches"
+    if saved.get(name) != now.get(name):
+        raise ValueError(
+            f"{name} is {now.get(name)}, the run was begun with {saved.get(name)}: a step would have another number of "
+            f"examples; set {name}={saved.get(name)}, or start a new run"
+        )
 
 
 def _flat(node: Any, path: str = "") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.animate.puppet import PuppetPortrait
 from joyvasa.data.shards import DatasetInfo
 from joyvasa.eval.motion import table
-from joyvasa.eval.runner import Evaluation, choose_clips, evaluate, is_paired
+from joyvasa.eval.runner import Evaluation, cached_voices, choose_clips, evaluate, is_paired
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.tasks.build import build_sampling
 from joyvasa.tasks.runs import write_json
@@ -27,14 +27,17 @@ def score_and_show(
     cfg: DictConfig, generator: MotionGenerator, dataset: DatasetInfo, folder: Path, facts: dict
 ) -> dict:
     """Write metrics.json and preview/ under `folder`, print the table and the paths; returns metrics.json."""
-    clips = choose_clips(dataset, cfg.eval.split, cfg.eval.clips)
+    how = build_sampling(cfg)
+    features, remark = cached_voices(generator, dataset, cfg.data.get("features"), how)
+    clips = choose_clips(dataset, cfg.eval.split, cfg.eval.clips, features)
     with tqdm(desc="sampling unseen voices", unit="clip") as bar:
 
         def advance(done: int, total: int) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        evaluation = evaluate(generator, dataset, clips, build_sampling(cfg), advance)
+        evaluation = evaluate(generator, dataset, clips, how, advance)
+    evaluation.remarks.extend([remark] if remark else [])
     unpaired = sum(not is_paired(clip) for clip in clips)
     described = {"path": str(dataset.folder), "sha256": dataset.sha, "split": cfg.eval.split, "clips": len(clips)}
     result = facts | {

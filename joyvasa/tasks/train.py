@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import time
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
-from joyvasa.data.shards import open_dataset
+from joyvasa.data.feature_groups import find_group
+from joyvasa.data.shards import DatasetInfo, open_dataset
 from joyvasa.lit.checkpoints import AtomicCheckpointIO, find_checkpoint, read_checkpoint
-from joyvasa.lit.csv_logger import CurveLogger
 from joyvasa.lit.data_module import MotionData
+from joyvasa.lit.distributed import is_rank_zero, rank_zero_first
 from joyvasa.lit.interrupt import TrainingInterrupted
+from joyvasa.lit.module import MotionModule
+from joyvasa.lit.provenance import provenance
+from joyvasa.lit.run_logger import RunLogger
 from joyvasa.lit.samples import SampleMetrics
 from joyvasa.models.speech import find_weights
 from joyvasa.motion import CHANNELS
@@ -29,7 +34,7 @@ from joyvasa.tasks.score import portrait, score_and_show
 _LOADER = ("window", "history", "batch_size", "num_workers", "short", "truncate_p", "windows_per_clip", "buffer")
 
 # Lightning's advice on what is so by design: a resumed run's folder is not empty, few batches an epoch, no workers.
-_EXPECTED = ".*(LeafSpec|does not have many workers|logging interval|exists and is not empty|in eval mode).*"
+EXPECTED = ".*(LeafSpec|does not have many workers|logging interval|exists and is not empty|in eval mode).*"
 
 
 def resume_command(folder: Path) -> str:
@@ -43,30 +48,34 @@ def resume_command(folder: Path) -> str:
 def train(cfg: DictConfig, overrides: list[str]) -> int:
     """Exit code: 0, or 130 after Ctrl-C (143 after SIGTERM) with the command that goes on printed."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    warnings.filterwarnings("ignore", message=_EXPECTED)
+    warnings.filterwarnings("ignore", message=EXPECTED)
     # Deterministic algorithms would otherwise overwrite every new tensor with NaN first, which nothing here relies on.
     torch.utils.deterministic.fill_uninitialized_memory = False
-    check_ready(cfg)
-    rank_zero = int(os.environ.get("LOCAL_RANK", "0")) == 0 and int(os.environ.get("RANK", "0")) == 0
-    dataset = prepare_dataset(cfg) if rank_zero else wait_for_dataset(cfg)
+    with rank_zero_first():  # what is downloaded or made is found by the ranks that follow
+        check_ready(cfg)
+        dataset = prepare_dataset(cfg)
+    rank_zero = is_rank_zero()
     resume = find_resume(cfg)
     folder = make_run_folder(cfg, resume)
     cfg.paths.run = str(folder)
     module = build_module(cfg, dataset.stats)
-    data = MotionData(dataset=dataset, seed=cfg.seed, **{name: to_plain(cfg.data[name]) for name in _LOADER})
+    if cfg.compile:
+        module.generator.denoiser.compile(dynamic=False)
+    data = build_data(cfg, dataset, module)
     if rank_zero:
         write_config(folder, cfg)
         dataset.stats.save(folder / "stats.safetensors")
         size = sum(p.numel() for p in module.parameters()) / 1e6
         print(f"{size:.2f} M parameters, {dataset.hours:.2f} h of motion, run folder {folder}", flush=True)
-    trainer = build_trainer(cfg, resume if rank_zero else None)
+    trainer = build_trainer(cfg, resume if rank_zero else None, dataset)
     started = time.monotonic()
     try:
         with shared_run_id(folder):
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except TrainingInterrupted as stop:
         if trainer.is_global_zero:
-            print(f"\nsaved {stop.checkpoint}\ngo on with: {resume_command(folder)}", flush=True)
+            how = stop.requeued or f"go on with: {resume_command(folder)}"
+            print(f"\nsaved {stop.checkpoint}\n{how}", flush=True)
         return stop.exit_code
     if trainer.is_global_zero:
         seconds = time.monotonic() - started
@@ -74,7 +83,10 @@ def train(cfg: DictConfig, overrides: list[str]) -> int:
         generator, step = load_generator(cfg, checkpoint)
         facts = {"checkpoint": str(checkpoint), "step": step, "training_seconds": round(seconds, 1)}
         facts["skipped_clips"] = trainer.train_dataloader.skipped
-        score_and_show(cfg, generator, dataset, folder, facts)
+        facts["tracking_failures"] = [text for logger in _ours(trainer.loggers) for text in logger.failures]
+        result = score_and_show(cfg, generator, dataset, folder, facts)
+        for logger in _ours(trainer.loggers):
+            logger.conclude(result, checkpoint)
         print(f"trained   {trainer.global_step} steps in {seconds:.0f} s\nrun       {folder}", flush=True)
     return 0
 
@@ -103,40 +115,44 @@ def check_fits(cfg: DictConfig) -> None:
     history = to_plain(cfg.data.history)
     denoiser.start(1, max(history if isinstance(history, list) else [history]))
     denoiser.start(1, cfg.generation.history)
+    if cfg.compile and any(OmegaConf.is_list(cfg.data[name]) for name in ("window", "history")):
+        raise ValueError(
+            "compile=true: each window length drawn would compile anew; give data.window and data.history one number"
+        )
     if not isinstance(cfg.data.truncate_p, float | int) and not cfg.encoder.get("per_window", False):
         raise ValueError("data.truncate_p of each window needs an encoder with per_window=true; give one number")
     if cfg.optim.encoder_lr is not None and cfg.encoder.get("frozen", False):
         raise ValueError("optim.encoder_lr is set, but the encoder is frozen; encoder.frozen=false fine-tunes it")
 
 
-def build_trainer(cfg: DictConfig, resume: Path | None) -> Trainer:
+def build_data(cfg: DictConfig, dataset: DatasetInfo, module: MotionModule) -> MotionData:
+    """The data module; raises ValueError where `data.features` asks for what this encoder cannot use."""
+    how = {name: to_plain(cfg.data[name]) for name in _LOADER}
+    features = find_group(dataset, cfg.data.features, module.generator.encoder.spec, how["window"])
+    return MotionData(dataset=dataset, seed=cfg.seed, features=features, **how)
+
+
+def build_trainer(cfg: DictConfig, resume: Path | None, dataset: DatasetInfo) -> Trainer:
     """The Trainer with its loggers and callbacks; curves beyond the checkpoint `resume` are dropped."""
     loggers = list(instantiate(cfg.logger).values())
     for logger in loggers:
-        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True) | provenance(dataset))
+    step = read_checkpoint(resume)["global_step"] if resume else 0
     if resume:
-        step = read_checkpoint(resume)["global_step"]
         print(f"resuming {resume} at step {step}", flush=True)
-        for logger in loggers:
-            if isinstance(logger, CurveLogger):
-                logger.rewind(step)
-    callbacks = list(instantiate(cfg.callbacks).values())
+    for logger in _ours(loggers) if is_rank_zero() else ():  # killed before its first checkpoint, a run begins anew
+        logger.rewind(step)
+    callbacks = [each for each in instantiate(cfg.callbacks).values() if each is not None]  # null leaves one out
     for callback in callbacks:
         if isinstance(callback, SampleMetrics):
             callback.prepare(build_sampling(cfg), portrait(cfg))
     return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()])
 
 
+def _ours(loggers: Iterable[Logger]) -> list[RunLogger]:
+    """Without those that somebody added from elsewhere."""
+    return [logger for logger in loggers if isinstance(logger, RunLogger)]
+
+
 def to_plain(value):
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-
-
-def wait_for_dataset(cfg: DictConfig, seconds: float = 3600.0):
-    """Other ranks wait until rank 0 has made a synthetic corpus; `dataset.json` is written last."""
-    path = Path(cfg.data.path, "dataset.json")
-    deadline = time.monotonic() + seconds
-    while cfg.data.synthetic is not None and not path.exists():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{path} was not made by rank 0 within {seconds:.0f} s")
-        time.sleep(0.5)
-    return prepare_dataset(cfg)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,7 +17,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
-from joyvasa.lit.csv_logger import read_curves
+from joyvasa.lit.csv_logger import SPEED, read_curves
 from joyvasa.tasks import train as train_task
 from joyvasa.tasks.config import Root, conf_dir
 
@@ -57,11 +59,11 @@ def tiny_args(tiny_dataset) -> Callable[..., list[str]]:
 @pytest.fixture
 def fit(tiny_args, monkeypatch) -> Callable[..., Path]:
     """(runs folder, *overrides, code=0) -> run folder of a run trained in this process, ending with this exit code."""
-    monkeypatch.setattr(train_task, "score_and_show", lambda *scored: None)
+    monkeypatch.setattr(train_task, "score_and_show", lambda *scored: {})
 
-    def run(runs: Path, *overrides: str, code: int = 0) -> Path:
+    def run(runs: Path, *overrides: str, code: int = 0, run_id: str = "a") -> Path:
         assert train_task.train(config(tiny_args(runs, *overrides)), list(overrides)) == code
-        return runs / "train" / "a"
+        return runs / "train" / run_id
 
     return run
 
@@ -71,6 +73,12 @@ def config(overrides: list[str]) -> DictConfig:
     ConfigStore.instance().store(name="root", node=Root)
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         return OmegaConf.create(OmegaConf.to_container(compose("config", overrides)))
+
+
+@pytest.fixture(scope="session")
+def composed(tiny_args) -> Callable[..., DictConfig]:
+    """(*overrides) -> the configuration of a tiny run."""
+    return lambda *overrides: config(tiny_args(Path("runs"), *overrides))
 
 
 @pytest.fixture(scope="session")
@@ -85,11 +93,51 @@ def launch(tiny_args) -> Callable[..., subprocess.CompletedProcess]:
 
 
 @pytest.fixture(scope="session")
+def ranks(tiny_args, tmp_path_factory) -> Callable[..., driver.Ranks]:
+    """(runs folder, *overrides) -> a tiny run of two ranks, started as trainer=ddp_cpu starts its second: their
+    processes are forked from one that has imported everything, and so begin at once."""
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["driver", "joyvasa.__main__", "joyvasa.tasks.train", "joyvasa.lit.monitor"])
+    logs = tmp_path_factory.mktemp("ranks")
+
+    def run(runs: Path, *overrides: str) -> driver.Ranks:
+        args = tiny_args(runs, "trainer=ddp_cpu", "trainer.log_every_n_steps=1", "data.batch_size=2", *overrides)
+        common = {"WORLD_SIZE": "2", "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        number = len(list(logs.iterdir()))
+        started = driver.Ranks([], [logs / f"{number}-{rank}.log" for rank in range(2)])
+        for rank, log in enumerate(started.logs):
+            log.touch()
+            process = forks.Process(target=driver.run_rank, args=(args, common | {"LOCAL_RANK": str(rank)}, log))
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{DRIVER.parent}")
+                patch.setenv("OMP_NUM_THREADS", "1")
+                patch.syspath_prepend(str(DRIVER.parent))
+                process.start()
+            started.processes.append(process)
+        return started
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def port() -> Callable[[], int]:
+    """() -> a free port of this machine."""
+    return free_port
+
+
+def free_port() -> int:
+    with socket.socket() as at:
+        at.bind(("127.0.0.1", 0))
+        return at.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
 def curve() -> Callable[..., dict]:
-    """(run folder, first step, last step) -> {(step, name): value} of its curves."""
+    """(run folder, first step, last step) -> {(step, name): value} of its curves; the machine's speed is left out."""
 
     def read(folder: Path, first: int = 0, last: int = 10**9) -> dict:
         rows = [row for row in read_curves(folder / "logs" / "metrics.csv") if first <= row[0] < last]
+        rows = [row for row in rows if not row[1].startswith(SPEED)]
         # Lightning writes the learning rate at each batch, and so several times a step when gradients accumulate.
         drawn = [row[:2] for row in rows if not row[1].startswith("lr-")]
         assert len(drawn) == len(set(drawn)), "a number was drawn twice"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 
 import pytest
@@ -96,3 +97,20 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(shards, tmp_path, fi
     fit(tmp_path / "two", *how, "data.batch_size=2", "trainer.accumulate_grad_batches=2")
     assert read(1) == seen
     assert_close(weights(tmp_path / "one"), weights(tmp_path / "two"))
+
+
+def test_two_ranks_told_by_one_stop_together_and_go_on_exactly(tmp_path, ranks, curve, state):
+    """SIGTERM reaches the second rank alone, in a step after which nobody asks; the average is resumed as well."""
+    how = ("callbacks.checkpoints.every_steps=1000", "callbacks.interrupt.every_steps=3")
+    whole = ranks(tmp_path / "whole", *how)
+    assert whole.wait() == [0, 0], whole.printed()
+    told = ("_target_=driver.SignalAt", "step=4", f"number={signal.SIGTERM.value}", "rank=1")
+    stopped = ranks(tmp_path / "stopped", *how, *(f"+callbacks.signal.{word}" for word in told))
+    assert stopped.wait() == [143, 143], stopped.printed()
+    assert stopped.printed().count("go on with: ") == 1
+    one, two = (tmp_path / name / "train" / "a" for name in ("whole", "stopped"))
+    assert curve(two) == curve(one, 0, 6), "the first step after the signal whose number three divides"
+    resumed = ranks(tmp_path / "stopped", *how, "resume=auto")
+    assert resumed.wait() == [0, 0], resumed.printed()
+    assert curve(two) == curve(one)
+    assert all(torch.equal(value, state(two)[name]) for name, value in state(one).items())

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import shlex
 import signal
+import time
+from datetime import timedelta
 
 import pytest
+from torch.distributed import TCPStore
 
 from joyvasa.lit.checkpoints import read_checkpoint
+from joyvasa.lit.interrupt import AGAIN_SECONDS, _Hurry, requeue
 
 
 def interrupting(step: int, number: int) -> tuple[str, ...]:
@@ -36,3 +42,56 @@ def test_nothing_is_lost_and_it_goes_on_exactly(step, workers, name, tmp_path, f
     assert curve(run) == curve(whole, 0, step + 1)
     assert curve(fit(tmp_path / "stopped", f"resume={run}")) == curve(whole)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler, "the handlers before are back"
+
+
+def test_slurm_queues_the_job_again_and_it_goes_on_by_itself(tmp_path, fit, curve, capsys, monkeypatch):
+    """SIGUSR1 before the time limit; when SLURM starts the same command again it needs no resume=."""
+    scontrol = tmp_path / "bin" / "scontrol"
+    scontrol.parent.mkdir()
+    scontrol.write_text(f"#!/bin/sh\necho $@ >> {tmp_path}/asked\n")
+    scontrol.chmod(0o755)
+    whole = fit(tmp_path / "whole")
+    monkeypatch.setenv("PATH", f"{scontrol.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    job = ("run_id=null", "trainer.max_steps=12")
+    fit(tmp_path / "job", *job, *interrupting(5, signal.SIGUSR1), code=128 + signal.SIGUSR1, run_id="4711")
+    assert (tmp_path / "asked").read_text() == "requeue 4711\n"
+    assert "job 4711 is queued again" in (out := capsys.readouterr().out) and "go on with" not in out
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert curve(fit(tmp_path / "job", *job, run_id="4711")) == curve(whole)
+    assert "at step 6" in capsys.readouterr().out
+
+
+def test_a_cluster_that_does_not_answer_is_reported(monkeypatch):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv("PATH", "")
+    assert "job 4711 could not be queued again" in requeue()
+    monkeypatch.delenv("SLURM_JOB_ID")
+    assert requeue() is None
+
+
+def waits_in_a_collective(ready) -> None:
+    """Blocked outside Python, as in a collective: no handler of Python's runs there."""
+    signal.signal(signal.SIGINT, lambda *_: None)
+    hurry = _Hurry()
+    store = TCPStore("127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=60))
+    ready.set()
+    store.get("never")
+    hurry.close()
+
+
+@pytest.mark.parametrize("pause, code", [(0.05, None), (AGAIN_SECONDS + 0.2, 130)])
+def test_a_second_ctrl_c_ends_a_hanging_process_at_once(pause, code):
+    """One Ctrl-C arrives several times within moments, from the terminal and from torchrun: that is no second one."""
+    fork = multiprocessing.get_context("fork")
+    ready = fork.Event()
+    process = fork.Process(target=waits_in_a_collective, args=(ready,))
+    process.start()
+    assert ready.wait(20)
+    for _ in range(2):
+        os.kill(process.pid, signal.SIGINT)
+        time.sleep(pause)
+    process.join(1)
+    assert process.exitcode == code
+    process.kill()
+    process.join()

@@ -35,6 +35,13 @@ def uninterrupted(whole, fit) -> Path:
     return folder
 
 
+@pytest.fixture
+def begun(tmp_path, fit) -> Path:
+    """The runs folder of a run of 2 steps."""
+    fit(tmp_path, "trainer.max_steps=2")
+    return tmp_path
+
+
 def broken_off(fit, runs: Path, stop: int, *overrides: str) -> None:
     """A run that dies before optimizer step `stop`, at a place that no checkpoint knows of."""
     from driver import Stop
@@ -115,6 +122,58 @@ def test_a_run_resumes_with_its_own_settings_only(tmp_path, fit):
         fit(tmp_path, "resume=auto", "data.windows_per_clip=3")
     with pytest.raises(ValueError, match="holds a trained run; go on with resume="):
         fit(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (("data.batch_size=2",), "2 x 1 x 1 = 2, the run was begun with 4 x 1 x 1 = 4 .* set data.batch_size=4"),
+        (("trainer=ddp_cpu",), "4 x 2 x 1 = 8, the run was begun with 4 x 1 x 1 = 4 .* set data.batch_size=2"),
+        (("trainer=ddp_cpu", "trainer.devices=3"), "= 12, .* no data.batch_size gives as many on these ranks"),
+        (("trainer.accumulate_grad_batches=2",), "accumulate_grad_batches is 2, the run was begun with 1"),
+    ],
+)
+def test_another_number_of_examples_a_step_is_refused_and_explained(changes, message, begun, fit):
+    """The place in the data is counted in batches of all ranks; as many ranks as give the same are welcome."""
+    with pytest.raises(ValueError, match=message) as caught:
+        fit(begun, "resume=auto", *changes)
+    assert "\n" not in str(caught.value)
+
+
+def test_other_data_is_refused(begun, fit, write_tiny, tiny_clips):
+    other = write_tiny(tiny_clips[1:])
+    with pytest.raises(ValueError, match=r"another order of examples: data '8 clips.* \(now '7 clips"):
+        fit(begun, "resume=auto", f"data.path={other.folder}")
+
+
+def test_auto_takes_no_other_run_where_an_id_is_given(begun, fit, capsys):
+    """Two jobs of one name would else write into one folder."""
+    fit(begun, "trainer.max_steps=1", "resume=auto", "run_id=b", run_id="b")
+    assert "no checkpoint under" in capsys.readouterr().out
+    assert (begun / "train" / "b" / "checkpoints" / "last.ckpt").is_file()
+    fit(begun, "trainer.max_steps=3", "resume=auto")
+    assert "resuming" in (out := capsys.readouterr().out) and "/a/checkpoints" in out
+
+
+def test_killed_right_after_a_checkpoint(uninterrupted, tmp_path, fit, curve):
+    """The numbers of the step that was saved are in the curves already."""
+    from driver import Stop
+
+    def save_and_die(self, checkpoint, path, storage_options=None) -> None:
+        path.parent.mkdir(parents=True)
+        torch.save(checkpoint, path)
+        raise Stop
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Stop):
+        patch.setattr("joyvasa.lit.checkpoints.AtomicCheckpointIO.save_checkpoint", save_and_die)
+        fit(tmp_path, "callbacks.checkpoints.every_steps=5")
+    assert curve(fit(tmp_path, f"trainer.max_steps={STEPS}", "resume=auto")) == curve(uninterrupted)
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew_in_its_folder(tmp_path, fit, curve):
+    broken_off(fit, tmp_path / "killed", 3)
+    how = (f"trainer.max_steps={STEPS}", "resume=auto")
+    assert curve(fit(tmp_path / "killed", *how)) == curve(fit(tmp_path / "whole", *how))
 
 
 def test_auto_begins_anew_where_there_is_nothing_and_a_missing_run_is_an_error(tmp_path, fit, capsys):

@@ -139,7 +139,7 @@ def test_features_given_stand_for_the_audio(generator, make_batch):
 class Counting(torch.nn.Module):
     """An encoder whose feature is the frame's number within what it was given, beside the mean of its samples."""
 
-    frozen, per_window, width = True, True, 16
+    frozen, per_window, width, context = True, True, 16, (0, 0)
 
     def forward(self, audio_BS: Tensor) -> Tensor:
         frames = audio_BS.unflatten(-1, (-1, 640)).mean(-1)

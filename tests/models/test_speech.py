@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from joyvasa.models.speech import SpeechEncoder, load_speech_encoder, pad_waveform, resample_features
+from joyvasa.models.speech import SpeechEncoder, load_speech_encoder, one_a_frame, pad_waveform, resample_features
 
-HOW = {"name": "hubert_zh", "layer": None, "frozen": True, "per_window": True, "spec_augment": False}
+HOW = {
+    "name": "hubert_zh", "layer": None, "frozen": True, "per_window": True, "spec_augment": False, "left_context": 0,
+    "right_context": 0,
+}  # fmt: skip
 
 
 def noise(frames: int, batch: int = 1, seed: int = 0) -> torch.Tensor:
@@ -81,6 +84,35 @@ def test_a_frozen_encoder_stays_in_evaluation_and_learns_nothing(load):
     assert not encoder.model.training and not any(p.requires_grad for p in encoder.parameters())
     assert torch.equal(encoder(noise(10)), encoder(noise(10))) and not encoder(noise(10)).requires_grad
     assert encoder.spec.weights_sha256 and len(encoder.spec.weights_sha256) == 64
+
+
+def test_a_frozen_encoder_is_loaded_by_its_first_audio_and_is_no_part_of_the_model(load):
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    encoder = load()
+    assert encoder.width == 16 and encoder.spec.weights_sha256 and not encoder.loaded
+    encoder(noise(5))
+    assert encoder.loaded and torch.equal(torch.rand(3), expected), "the run's random numbers are its own"
+    assert not encoder.state_dict() and not list(encoder.parameters()) and not list(encoder.children())
+
+
+def test_the_context_is_heard_and_gives_no_features(load):
+    audio = noise(40)
+    heard = load(left_context=8, right_context=2)(audio)
+    assert_close(heard, load()(audio)[:, 8:38])
+    with pytest.raises(ValueError, match="10 frames more"):
+        load(left_context=8, right_context=2)(noise(10))
+    with pytest.raises(ValueError, match="per_window=true"):
+        load(left_context=8, per_window=False)
+
+
+def test_two_features_a_frame_are_what_comes_before_the_last_step(load):
+    encoder, audio = load(), noise(30)
+    twice = encoder.encode(audio, 50)
+    assert twice.shape == (1, 60, 16)
+    assert_close(one_a_frame(twice), encoder(audio))
+    assert_close(one_a_frame(twice)[:, 7:12], twice[:, 14:24].unflatten(1, (5, 2)).mean(2))
 
 
 def test_a_fine_tuned_one_learns_but_its_convolutions_do_not(load):
@@ -164,13 +196,13 @@ def test_weights_of_another_kind_truncated_or_incomplete_are_refused(encoder_fol
     whole = weights.read_bytes()
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match="model.safetensors: not the weights"):
-        load_speech_encoder(**HOW | {"path": str(folder)})
+        _ = load_speech_encoder(**HOW | {"path": str(folder)}).model
     weights.write_bytes(whole)
     tensors = load_file(weights)
     del tensors["encoder.layers.1.attention.k_proj.weight"]
     save_file(tensors, weights, metadata={"format": "pt"})
     with pytest.raises(ValueError, match="lacks 1 tensors .encoder.layers.1.attention.k_proj.weight"):
-        load_speech_encoder(**HOW | {"path": str(folder)})
+        _ = load_speech_encoder(**HOW | {"path": str(folder)}).model
     (folder / "config.json").write_text("{}")
     with pytest.raises(ValueError, match="config.json: unreadable"):
         load_speech_encoder(**HOW | {"path": str(folder)})
@@ -186,12 +218,12 @@ def test_a_pickled_folder_that_runs_code_is_refused(encoder_folder, tmp_path):
     shutil.copy(encoder_folder("hubert") / "config.json", tmp_path / "config.json")
     torch.save({"weight": Evil()}, tmp_path / "pytorch_model.bin")
     with pytest.raises(ValueError, match="pytorch_model.bin: not the weights"):
-        load_speech_encoder(**HOW | {"path": str(tmp_path)})
+        _ = load_speech_encoder(**HOW | {"path": str(tmp_path)}).model
     assert not (tmp_path / "ran").exists()
 
 
 def test_the_spec_tells_encoders_apart(load):
     base: SpeechEncoder = load()
-    for change in ({"layer": 1}, {"per_window": False}, {"name": "hubert"}, {"frozen": False}):
+    for change in ({"layer": 1}, {"per_window": False}, {"name": "hubert"}, {"frozen": False}, {"left_context": 3}):
         with pytest.raises(ValueError, match="features of another kind"):
             base.spec.require(load(**change).spec, "the cache")

@@ -68,7 +68,8 @@ def training_items(case: Case) -> Outputs:
         while frames < WINDOWS * window + 1:
             frames *= 2
         if frames > len(motion):
-            motion, audio = fill(motion, audio, frames, "repeat")
+            motion = fill(motion, frames, "repeat", silent=False)
+            audio = fill(audio, frames * SAMPLES_PER_FRAME, "repeat", silent=True)
         normal = normaliser.normalise(torch.from_numpy(motion))
         start = 0 if item.startswith("begin") else len(motion) - WINDOWS * window
         for number in range(WINDOWS):
@@ -97,7 +98,7 @@ def filters(case: Case) -> Outputs:
 class Recorder(nn.Module):
     """In the place of encoder, denoiser and sampler: hands out the given windows and notes what it was called with."""
 
-    per_window, frozen, max_steps = True, True, None
+    per_window, context, frozen, max_steps = True, (0, 0), True, None
 
     def __init__(self, windows_NTC: Tensor):
         super().__init__()

@@ -97,6 +97,7 @@ def test_a_fine_tuned_encoder_moves_at_its_own_rate(run, home, encoders, shards)
         path = home / "runs" / "finetune_encoder" / f"rate{rate}" / "checkpoints" / "last.ckpt"
         state = torch.load(path, weights_only=True)["state_dict"]
         how = {"layer": None, "frozen": False, "per_window": True, "spec_augment": False}
+        how |= {"left_context": 0, "right_context": 0}
         fresh = load_speech_encoder(name="hubert_zh", path=encoders["hubert"], **how).state_dict()
         moved[rate] = {
             part: max(
