@@ -5,6 +5,7 @@ B batch, T frames, H history, C channels.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -63,6 +64,21 @@ def l2(error: Tensor) -> Tensor:
 CRITERIA = {"l1": l1, "l2": l2}
 
 
+def criterion_of(name: str) -> Callable[[Tensor], Tensor]:
+    """error -> cost, element by element, by its configured name. Raises ValueError for another name."""
+    if name not in CRITERIA:
+        raise ValueError(f"loss.criterion={name}: choose from {', '.join(CRITERIA)}")
+    return CRITERIA[name]
+
+
+def weights_of(terms: Sequence[str], weights: dict[str, float]) -> dict[str, float]:
+    """A weight for each term, in the order of the terms. Raises ValueError naming unknown and missing ones."""
+    unknown, missing = set(weights) - set(terms), set(terms) - set(weights)
+    if unknown or missing:
+        raise ValueError(f"loss.weights: unknown terms {sorted(unknown)}, missing {sorted(missing)}")
+    return {name: float(weights[name]) for name in terms}
+
+
 def _joined(motion_BTC: Tensor, view: WindowPrediction) -> Tensor:
     """The window behind the last true frames, so that differences reach across the join."""
     history = view.history[:, -_REACH:]
@@ -85,13 +101,7 @@ class MotionLoss(nn.Module):
 
     def __init__(self, *, criterion: str, weights: dict[str, float]):
         super().__init__()
-        unknown, missing = set(weights) - set(TERMS), set(TERMS) - set(weights)
-        if unknown or missing:
-            raise ValueError(f"loss.weights: unknown terms {sorted(unknown)}, missing {sorted(missing)}")
-        if criterion not in CRITERIA:
-            raise ValueError(f"loss.criterion={criterion}: choose from {', '.join(CRITERIA)}")
-        self.criterion = CRITERIA[criterion]
-        self.weights = {name: float(weights[name]) for name in TERMS}
+        self.criterion, self.weights = criterion_of(criterion), weights_of(TERMS, weights)
 
     def require(self, denoiser: nn.Module) -> None:
         """Raise ValueError where the denoiser does not give what a term needs."""

@@ -6,12 +6,12 @@ B batch, N window frames, H history frames, L = H + N, T any of these, C channel
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict, Unpack
 
 import torch
 from torch import Tensor, nn
 
-from joyvasa.models.losses import CRITERIA, LossValue, WindowPrediction
+from joyvasa.models.losses import LossValue, WindowPrediction, criterion_of, weights_of
 from joyvasa.motion import EXP, HEAD
 
 PUBLISHED = ("noise", "exp", "exp_vel", "exp_smooth", "head_angle", "head_vel", "head_smooth", "head_trans")
@@ -68,26 +68,27 @@ def _transition(prediction_BLC: Tensor, history_BHC: Tensor, valid_BN: Tensor, c
     return Mean(bends.value + jerks.value, bends.count)
 
 
-def _means(
-    prediction_BLC: Tensor,
-    clean_BNC: Tensor,
-    history_BHC: Tensor,
-    *,
-    first: bool,
-    criterion: Callable,
-    valid_BN: Tensor,
-    constrain_history: bool,
-    exp: Channels,
-    head: Channels | None,
-) -> dict[str, Mean]:
+class Selection(TypedDict):
+    """What is compared of a window, and how; see `published_terms`."""
+
+    first: bool
+    criterion: Callable[[Tensor], Tensor]
+    valid_BN: Tensor
+    constrain_history: bool
+    exp: Channels
+    head: Channels | None
+
+
+def _means(prediction_BLC: Tensor, clean_BNC: Tensor, history_BHC: Tensor, **how: Unpack[Selection]) -> dict[str, Mean]:
     """What `published_terms` says, without its absent and undefined terms; nothing here waits for the device."""
+    first, criterion, valid_BN, exp, head = (how[key] for key in ("first", "criterion", "valid_BN", "exp", "head"))
     frames = history_BHC.shape[1]
     predicted, true, mask = prediction_BLC[:, frames:], clean_BNC, valid_BN
     if not first:
-        before = prediction_BLC[:, :frames] if constrain_history else history_BHC
+        before = prediction_BLC[:, :frames] if how["constrain_history"] else history_BHC
         predicted, true = torch.cat([before, predicted], 1), torch.cat([history_BHC, clean_BNC], 1)
         # A row without a frame that counts fills up a batch: its history counts as little.
-        counts_B1 = valid_BN.amax(1, keepdim=True) * float(constrain_history)
+        counts_B1 = valid_BN.amax(1, keepdim=True) * float(how["constrain_history"])
         mask = torch.cat([counts_B1.expand(-1, frames), valid_BN], 1)
     means = [_mean(criterion(predicted - true), mask), *_course(predicted[..., exp], true[..., exp], mask, criterion)]
     if head is not None:
@@ -98,16 +99,7 @@ def _means(
 
 
 def published_terms(
-    prediction_BLC: Tensor,
-    clean_BNC: Tensor,
-    history_BHC: Tensor,
-    *,
-    first: bool,
-    criterion: Callable,
-    valid_BN: Tensor,
-    constrain_history: bool,
-    exp: Channels,
-    head: Channels | None,
+    prediction_BLC: Tensor, clean_BNC: Tensor, history_BHC: Tensor, **how: Unpack[Selection]
 ) -> dict[str, Tensor]:
     """The terms of one window as `compute_loss_new` (JoyVASA, src/utils/common.py) gives them for target "sample".
 
@@ -120,17 +112,7 @@ def published_terms(
     Returns scalars by name. Of an empty selection exp_vel and exp_smooth are NaN; head_vel and head_smooth are left
     out, as is head_trans for a first window. Raises ValueError where history or window are shorter than 3 frames.
     """
-    means = _means(
-        prediction_BLC,
-        clean_BNC,
-        history_BHC,
-        first=first,
-        criterion=criterion,
-        valid_BN=valid_BN,
-        constrain_history=constrain_history,
-        exp=exp,
-        head=head,
-    )
+    means = _means(prediction_BLC, clean_BNC, history_BHC, **how)
     return {
         name: mean.value if mean.count > 0 else torch.full_like(mean.value, torch.nan)
         for name, mean in means.items()
@@ -155,13 +137,8 @@ class OfficialLoss(nn.Module):
 
     def __init__(self, *, criterion: str, weights: dict[str, float], slip: bool, constrain_history: bool):
         super().__init__()
-        unknown, missing = set(weights) - set(PUBLISHED), set(PUBLISHED) - set(weights)
-        if unknown or missing:
-            raise ValueError(f"loss.weights: unknown terms {sorted(unknown)}, missing {sorted(missing)}")
-        if criterion not in CRITERIA:
-            raise ValueError(f"loss.criterion={criterion}: choose from {', '.join(CRITERIA)}")
-        self.criterion, self.slip, self.constrain_history = CRITERIA[criterion], slip, constrain_history
-        self.weights = {name: float(weights[name]) for name in PUBLISHED}
+        self.criterion, self.weights = criterion_of(criterion), weights_of(PUBLISHED, weights)
+        self.slip, self.constrain_history = slip, constrain_history
 
     def require(self, denoiser: nn.Module) -> None:
         """Raise ValueError where the denoiser says nothing of a history that is to be compared."""
