@@ -17,30 +17,16 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-DONE, FAILED, INTERRUPTED, NOT_RUN = "done", "failed", "interrupted", "not run: budget"
-SCORES = ("lip_pc1", "lip_pc2", "closure_f1", "frechet_motion")  # shown beside the objective
+from joyvasa.tasks.trials import DONE, FAILED, INTERRUPTED, NOT_RUN, SCORES, Trial, read_trials
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What is left of one trial; `objective` None where there is none, `run` None where it made no folder."""
-
-    number: int
-    status: str
-    overrides: dict[str, str]
-    objective: float | None = None
-    scores: dict[str, float | None] = field(default_factory=dict)
-    seconds: float = 0.0
-    run: str | None = None
-    error: str = ""
 
 
 class Sweep(Callback):
@@ -175,12 +161,6 @@ def _record(folder: Path, trial: Trial) -> float | str:
     if is_rank_zero():
         write_json(folder / "trials" / f"{trial.number}.json", asdict(trial))
     return trial.status if trial.objective is None else trial.objective
-
-
-def read_trials(folder: Path) -> list[Trial]:
-    """The trials recorded in a sweep's folder, by number."""
-    files = (folder / "trials").glob("*.json")
-    return sorted((Trial(**json.loads(file.read_text())) for file in files), key=lambda trial: trial.number)
 
 
 def read_scores(folder: Path, name: str) -> tuple[float, dict[str, float | None]]:

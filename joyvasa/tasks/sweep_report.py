@@ -15,7 +15,7 @@ from pathlib import Path
 
 from joyvasa.media import replacing
 from joyvasa.tasks.runs import write_text
-from joyvasa.tasks.sweep import DONE, FAILED, INTERRUPTED, NOT_RUN, SCORES, Trial, read_trials
+from joyvasa.tasks.trials import DONE, FAILED, INTERRUPTED, NOT_RUN, SCORES, Trial, read_trials
 
 DOT, BEST, CROSS, GREY = "#3a86a8", "#d1495b", "#8d99ae", "#adb5bd"
 _LOG_FROM = 4  # largest by smallest value of a parameter that is drawn on a logarithmic axis
