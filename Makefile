@@ -30,6 +30,7 @@ demo: export MALLOC_MMAP_THRESHOLD_ = 1073741824
 demo: export MALLOC_TRIM_THRESHOLD_ = 8589934592
 demo: setup  ## train on synthetic voices, render previews, score against baselines (under 10 minutes on 2 cores)
 	$(BIN)/python run.py experiment=demo
+	$(BIN)/python run.py task=export checkpoint=runs/demo/latest out=runs/demo/latest/demo.safetensors
 
 test: setup  ## the fast tests
 	$(PYTEST) -n $(WORKERS) --dist loadfile --durations=5

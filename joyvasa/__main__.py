@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from joyvasa.command_line import route
+
 # Before anything imports webdataset: no shell commands and no pickles in shard addresses.
 os.environ.setdefault("WDS_SECURE", "1")
 
@@ -51,6 +53,17 @@ def _run(cfg) -> float | str | None:
 
 
 def main() -> None:
+    try:
+        program = route(sys.argv[1:])
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    if program is not None:
+        sys.exit(program())
+    _hydra_main()
+
+
+def _hydra_main() -> None:
     import hydra
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins

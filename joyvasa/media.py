@@ -1,31 +1,28 @@
-"""Audio and video in and out: any sound file or video -> 16 kHz mono float32; frames and voice -> mp4.
+"""Voices in, any sound file or video -> 16 kHz mono float32; FLAC in memory; files replaced only when whole.
 
 soundfile decodes what libsndfile knows (wav, flac, ogg, mp3, aiff); PyAV takes what it refuses (mp4, m4a, webm, wma).
-Everything is read by blocks and every file is written under a temporary name and then renamed.
+Everything is read by blocks.
 """
 
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import soundfile
 import soxr
 
-from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME
 
 SOUND_ENDINGS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".aif", ".aiff", ".wma")
 FILM_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 BLOCK_SECONDS = 10
 PCM_SCALE = 32_768
 LOUDEST = 16.0  # decoders overshoot 1 a little; integers stored as floats overshoot it by thousands
-VIDEO_OPTIONS = {"crf": "18", "preset": "veryfast"}
-VOICE_BITS_PER_SECOND = 128_000
 
 
 @contextmanager
@@ -100,39 +97,6 @@ def encode_flac(audio: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def write_video(path: Path | str, frames: Iterable[np.ndarray], audio: np.ndarray | None, fps: int = FPS) -> int:
-    """Write an mp4 (h264 yuv420p, aac) and return the number of frames written.
-
-    frames: uint8 RGB (H, W, 3) of one size, taken one by one; an odd side repeats its last row or column.
-    audio: (samples,) 16 kHz mono, or None for a silent film; cut or padded with zeros to the length of the picture.
-    Raises ValueError for no frame or a frame of another shape or type; whatever happens, no half file is left.
-    """
-    import av
-
-    path = Path(path)
-    frames = iter(frames)
-    first = next(frames, None)
-    if first is None:
-        raise ValueError(f"{path}: no frame to write (expected at least one)")
-    audio = None if audio is None else _checked_audio(audio, str(path))
-    options = {"movflags": "+faststart"}
-    with replacing(path) as temporary, av.open(str(temporary), "w", format="mp4", options=options) as container:
-        picture = _video_stream(container, first, fps)
-        voice = None if audio is None else container.add_stream("aac", rate=SAMPLE_RATE, layout="mono")
-        if voice is not None:
-            voice.bit_rate = VOICE_BITS_PER_SECOND
-        written = 0
-        for frame in chain([first], frames):
-            _check_frame(frame, first.shape, path, written)
-            container.mux(picture.encode(_picture(frame, written)))
-            if voice is not None:
-                container.mux(voice.encode(_sound(audio, written, fps)))
-            written += 1
-        for stream in container.streams:
-            container.mux(stream.encode(None))
-    return written
-
-
 def _checked_audio(audio: np.ndarray, where: str) -> np.ndarray:
     audio = np.asarray(audio, dtype=np.float32)
     if audio.ndim != 1 or not np.isfinite(audio).all():
@@ -159,7 +123,7 @@ def _mono_blocks_av(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     import av
 
     try:
-        with av.open(str(path)) as container:
+        with av.open(os.path.abspath(path)) as container:
             if not container.streams.audio:
                 kind = container.format.long_name
                 raise ValueError(f"{path}: no sound track (it reads as {kind}); give a file with a voice")
@@ -187,40 +151,3 @@ def _resampled(blocks: Iterable[tuple[int, np.ndarray]], path: Path) -> Iterator
         yield np.clip(stream.resample_chunk(block) if stream else block, -1.0, 1.0)
     if stream:
         yield np.clip(stream.resample_chunk(np.empty(0, np.float32), last=True), -1.0, 1.0)
-
-
-def _video_stream(container, first: np.ndarray, fps: int):
-    stream = container.add_stream("libx264", rate=fps, options=VIDEO_OPTIONS)
-    height, width = first.shape[:2]
-    stream.height, stream.width = height + height % 2, width + width % 2  # yuv420p halves both sides
-    stream.pix_fmt = "yuv420p"
-    stream.codec_context.time_base = Fraction(1, fps)
-    return stream
-
-
-def _check_frame(frame: np.ndarray, shape: tuple[int, ...], path: Path, index: int) -> None:
-    if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3 or frame.shape != shape:
-        raise ValueError(
-            f"{path}: frame {index} is {frame.dtype} {frame.shape} (expected uint8 (H, W, 3), all of one size)"
-        )
-
-
-def _picture(frame: np.ndarray, index: int):
-    import av
-
-    height, width = frame.shape[:2]
-    even = np.pad(frame, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge") if height % 2 or width % 2 else frame
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")
-    picture.pts = index
-    return picture
-
-
-def _sound(audio: np.ndarray, index: int, fps: int):
-    """The samples heard during frame `index`; zeros where the voice has ended."""
-    import av
-
-    start, stop = (round(k * SAMPLE_RATE / fps) for k in (index, index + 1))
-    part = audio[start:stop]
-    sound = av.AudioFrame.from_ndarray(np.pad(part, (0, stop - start - len(part)))[None], format="fltp", layout="mono")
-    sound.sample_rate, sound.pts, sound.time_base = SAMPLE_RATE, start, Fraction(1, SAMPLE_RATE)
-    return sound

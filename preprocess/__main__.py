@@ -42,9 +42,11 @@ def main() -> None:
     import hydra
     from hydra.core.config_store import ConfigStore
 
+    from joyvasa.quoting import quote_all
     from preprocess.config import Root, conf_dir
 
     ConfigStore.instance().store(name="preprocess_root", node=Root)
+    sys.argv[1:] = quote_all(sys.argv[1:])
     hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="preprocess")(_run)()
 
 

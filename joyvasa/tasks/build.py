@@ -20,7 +20,7 @@ from joyvasa.motion import CHANNELS, MotionStats
 
 # What a checkpoint fixes, and what it merely suggests: the latter can be given anew beside `checkpoint=`.
 FIXED = ("encoder", "denoiser", "diffusion", "normaliser")
-SUGGESTED = ("data", "sampler", "generation", "eval", "render", "loss", "optim", "name")
+SUGGESTED = ("data", "sampler", "generation", "eval", "preview", "loss", "optim", "name")
 
 
 def unit_stats() -> MotionStats:
@@ -92,19 +92,23 @@ def prepare_dataset(cfg: DictConfig) -> DatasetInfo:
     return dataset
 
 
-def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig:
-    """`cfg` with what belongs to the checkpoint taken from the run's config.yaml.
-
-    Raises ValueError when the command line changes a part that the checkpoint's weights fix. The files of a speech
-    encoder may lie elsewhere: `encoder=NAME encoder.path=FOLDER` of the same kind may be given; the hash saved in the
-    checkpoint says whether they are the same files.
-    """
+def saved_config(checkpoint: Path) -> DictConfig:
+    """The config.yaml that belongs to a checkpoint of a run."""
     beside = checkpoint.resolve().parents[1] / "config.yaml"
     if not beside.is_file():
         raise FileNotFoundError(
             f"{checkpoint}: its config.yaml is missing (expected {beside}); keep the run folder whole"
         )
-    saved = OmegaConf.load(beside)
+    return OmegaConf.load(beside)
+
+
+def adopt(cfg: DictConfig, saved: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig:
+    """`cfg` with what belongs to the checkpoint taken from the configuration `saved` with it.
+
+    Raises ValueError when the command line changes a part that the checkpoint's weights fix. The files of a speech
+    encoder may lie elsewhere: `encoder=NAME encoder.path=FOLDER` of the same kind may be given; the hash saved in the
+    checkpoint says whether they are the same files.
+    """
     # group@place=choice is about the place
     given = [item.split("=")[0].lstrip("+~").split("@")[-1] for item in overrides]
     moved = "encoder.path" in given and _same_but_path(cfg.encoder, saved.encoder)
@@ -117,7 +121,7 @@ def adopt(cfg: DictConfig, checkpoint: Path, overrides: list[str]) -> DictConfig
     for name in FIXED:
         cfg[name] = _filled(saved[name], cfg[name], name)
     for name in SUGGESTED:
-        if name in given or "experiment" in given:
+        if name in given or "experiment" in given or name not in saved:
             continue
         for key in given:  # one number given anew leaves its neighbours as the run had them
             if key.startswith(f"{name}."):
@@ -159,4 +163,4 @@ def open_checkpoint(cfg: DictConfig, overrides: list[str], example: str) -> tupl
     if cfg.checkpoint is None:
         raise ValueError(f"checkpoint= is missing; for example: {example}")
     checkpoint = find_checkpoint(cfg.checkpoint)
-    return adopt(cfg, checkpoint, overrides), checkpoint
+    return adopt(cfg, saved_config(checkpoint), checkpoint, overrides), checkpoint

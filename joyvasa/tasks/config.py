@@ -87,7 +87,9 @@ class Eval:
 
 
 @dataclass
-class Render:
+class Preview:
+    """The puppet that shows motion while training, validating and sampling."""
+
     species: str = MISSING
     size: int = MISSING
 
@@ -135,8 +137,15 @@ class Root:
     resume: str | None = None
     checkpoint: str | None = None
     template: str | None = None
-    audio: str | None = None
+    image: Any = None  # a photo, a video, a folder, or a list
+    audio: Any = None
     out: str | None = None
+    species: str = MISSING
+    regions: str | None = None
+    face: int | None = None
+    box: Any = None
+    guidance: float | None = None
+    max_frames: int | None = None
     data: Data = field(default_factory=Data)
     encoder: Any = MISSING
     denoiser: Any = MISSING
@@ -150,7 +159,10 @@ class Root:
     callbacks: Any = MISSING
     logger: Any = MISSING
     eval: Eval = field(default_factory=Eval)
-    render: Render = field(default_factory=Render)
+    preview: Preview = field(default_factory=Preview)
+    animate: Any = MISSING
+    render: Any = MISSING
+    web: Any = MISSING
     paths: Paths = field(default_factory=Paths)
     objective: Objective = field(default_factory=Objective)
     budget: Budget = field(default_factory=Budget)

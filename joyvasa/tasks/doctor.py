@@ -49,7 +49,8 @@ def _video() -> tuple[str, str, str]:
 
     import numpy as np
 
-    from joyvasa.media import load_audio, write_video
+    from joyvasa.film import write_video
+    from joyvasa.media import load_audio
     from joyvasa.motion import FPS, SAMPLE_RATE
 
     with tempfile.TemporaryDirectory() as folder:

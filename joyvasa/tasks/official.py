@@ -1,4 +1,4 @@
-"""Official motion generators as checkpoints: opened for sampling, written by task=export."""
+"""What `checkpoint=` may mean, and task=export: runs, official files, files of one piece."""
 
 from __future__ import annotations
 
@@ -22,9 +22,11 @@ from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.official import build_official
 from joyvasa.motion import MotionStats
 from joyvasa.tasks.build import device_of, load_generator, open_checkpoint
+from joyvasa.tasks.portable import ENDING, open_portable, write_portable
 
 REGISTRY = "weights:"
-EXAMPLE = "python run.py task=sample checkpoint=motion_generator.pt template=motion_template.pkl audio=VOICES out=DIR"
+SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "demo.safetensors"
+EXPORT_EXAMPLE = "python run.py task=export checkpoint=runs/official/latest out=exported/motion_generator.pt"
 
 
 @dataclass(frozen=True)
@@ -39,15 +41,25 @@ class Opened:
 
 
 def open_generator(cfg: DictConfig, overrides: list[str], example: str) -> Opened:
-    """What `checkpoint=` means: a run, one of its files, an official .pt, or weights:NAME of the registry."""
+    """What `checkpoint=` means: a run, one of its files, an exported .safetensors, an official .pt, or weights:NAME of
+    the registry."""
     given = str(cfg.checkpoint) if cfg.checkpoint else ""
     if given.startswith(REGISTRY) or given.endswith(".pt"):
         return _open_official(cfg, overrides, _official_path(given))
     if cfg.template is not None:
         raise ValueError(f"template= is for official files (.pt); {given or 'a run'} has its own statistics")
+    if given.endswith(ENDING):
+        cfg, generator, step = open_portable(cfg, overrides, Path(given))
+        return Opened(cfg, generator, Path(given), step, None)
     cfg, checkpoint = open_checkpoint(cfg, overrides, example)
     generator, step = load_generator(cfg, checkpoint)
     return Opened(cfg, generator, checkpoint, step, checkpoint.resolve().parents[1])
+
+
+def find_default(runs: Path) -> Path:
+    """The newest demo run, else the checkpoint that comes with the package."""
+    latest = runs / "demo" / "latest"
+    return latest if any((latest / "checkpoints").glob("*.ckpt")) else SHIPPED
 
 
 def _official_path(given: str) -> Path:
@@ -120,12 +132,26 @@ def same_template(path: Path, content: dict[str, np.ndarray]) -> bool:
 
 
 def export(cfg: DictConfig, overrides: list[str]) -> int:
-    """task=export: needs `checkpoint=` and `out=`; writes out, and motion_template.pkl beside it."""
-    example = "python run.py task=export checkpoint=runs/official/latest out=exported/motion_generator.pt"
-    opened = open_generator(cfg, overrides, example)
-    if cfg.out is None or not str(cfg.out).endswith(".pt"):
-        raise ValueError(f"out={cfg.out}: expected a file ending in .pt; for example: {example}")
-    out = Path(cfg.out)
+    """task=export: needs `checkpoint=` and `out=`, whose ending says what is written: .pt, the official layout (and
+    motion_template.pkl beside it), or .safetensors, one small file for this program."""
+    opened = open_generator(cfg, overrides, EXPORT_EXAMPLE)
+    out = Path(cfg.out or "")
+    if out.suffix == ENDING:
+        facts = {
+            "step": str(opened.step),
+            "from": opened.checkpoint.name,
+            "sha256": weights.sha256_of(opened.checkpoint),
+        }
+        write_portable(out, opened.generator, opened.cfg, facts)
+        print(f"written   {out} ({out.stat().st_size / 1e6:.1f} MB)")
+        return 0
+    if out.suffix != ".pt":
+        raise ValueError(f"out={cfg.out}: expected a file ending in .pt or {ENDING}; for example: {EXPORT_EXAMPLE}")
+    _export_official(out, opened)
+    return 0
+
+
+def _export_official(out: Path, opened: Opened) -> None:
     template, content = out.parent / TEMPLATES[0], template_from_stats(template_stats(opened.generator))
     if template.exists() and not same_template(template, content):
         raise ValueError(f"{template} is of another generator; export to another folder, or remove it")
@@ -134,4 +160,3 @@ def export(cfg: DictConfig, overrides: list[str]) -> int:
     for problem in foreign:
         print(f"note: the published program cannot use this file: {problem}; this one can")
     print(f"written   {out}\ntemplate  {template}")
-    return 0

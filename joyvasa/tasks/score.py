@@ -20,7 +20,7 @@ from joyvasa.tasks.runs import write_json
 
 
 def portrait(cfg: DictConfig) -> PuppetPortrait:
-    return PuppetPortrait(species=cfg.render.species, size=cfg.render.size)
+    return PuppetPortrait(species=cfg.preview.species, size=cfg.preview.size)
 
 
 def score_and_show(

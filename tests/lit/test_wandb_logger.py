@@ -19,7 +19,7 @@ from joyvasa.tasks import train as train_task
 OFFLINE = ("logger=wandb", "logger.wandb.offline=true", "trainer.max_steps=10", "callbacks.checkpoints.every_steps=4")
 SAMPLES = (
     "callbacks.samples.every_steps=8", "callbacks.samples.clips=2", "callbacks.samples.films=1", "sampler.steps=2",
-    "render.size=32",
+    "preview.size=32",
 )  # fmt: skip
 SCORES = {"metrics": {"model": {"lip_pc1": {"value": 0.625}}}}
 

@@ -18,7 +18,7 @@ TINY = (
     "data.window=25", "data.history=5", "data.batch_size=2", "data.windows_per_clip=2", "generation.window=25",
     "generation.history=5", "generation.overlap=5", "encoder.width=8", "encoder.bands=16", "encoder.blocks=1",
     "denoiser.width=16", "denoiser.depth=1", "denoiser.heads=2", "denoiser.kernel=3", "optim.schedule.warmup_steps=1",
-    "trainer.max_steps=4", "sampler.steps=2", "eval.clips=2", "eval.previews=1", "render.size=64",
+    "trainer.max_steps=4", "sampler.steps=2", "eval.clips=2", "eval.previews=1", "preview.size=64",
 )  # fmt: skip
 
 

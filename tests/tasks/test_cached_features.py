@@ -14,7 +14,7 @@ WORDS = (
     "generation.window=20", "generation.history=5", "generation.overlap=2", "denoiser.width=16", "denoiser.depth=1",
     "denoiser.heads=2", "denoiser.kernel=3", "optim.schedule.warmup_steps=2", "sampler.steps=2", "trainer.max_steps=4",
     "trainer.accelerator=cpu", "callbacks.samples.every_steps=4", "callbacks.samples.clips=2", "eval.clips=2",
-    "eval.previews=0", "render.size=64",
+    "eval.previews=0", "preview.size=64",
 )  # fmt: skip
 
 

@@ -22,7 +22,7 @@ SMALL = (
     "data.window=25", "data.history=5", "data.batch_size=2", "data.num_workers=0", "generation.window=25",
     "generation.history=5", "generation.batch_size=4", "denoiser.width=16", "denoiser.depth=1", "denoiser.heads=2",
     "trainer.max_steps=20", "trainer.accelerator=cpu", "trainer.log_every_n_steps=5", "eval.clips=2", "eval.previews=0",
-    "render.size=64",
+    "preview.size=64",
 )  # fmt: skip
 DIT = ("denoiser.kernel=3", "optim.schedule.warmup_steps=2", "sampler.steps=3")
 

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import pytest
 from omegaconf import OmegaConf
 
-from joyvasa.tasks.build import FIXED, SUGGESTED, adopt
+from joyvasa.tasks.build import FIXED, SUGGESTED, adopt, saved_config
 
 
 def metrics(path) -> dict:
@@ -77,6 +77,7 @@ def test_one_number_given_anew_leaves_its_neighbours_as_the_run_had_them():
     composed.generation = {"guidance": 1.0, "seed": 7}
     with TemporaryDirectory() as folder:
         OmegaConf.save(run, Path(folder, "config.yaml"))
-        cfg = adopt(composed, Path(folder, "checkpoints", "best.ckpt"), ["generation.seed=7", "sampler=ddim"])
+        checkpoint = Path(folder, "checkpoints", "best.ckpt")
+        cfg = adopt(composed, saved_config(checkpoint), checkpoint, ["generation.seed=7", "sampler=ddim"])
     assert cfg.generation == {"guidance": 1.3, "seed": 7}
     assert cfg.sampler.a == 2 and cfg.eval.a == 1

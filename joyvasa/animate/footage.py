@@ -1,0 +1,102 @@
+"""A source video made ready: its frames, forwards and backwards for as long as the voice lasts, and the face in each.
+
+The video is read twice: once to follow the face, whose path is then smoothed over its whole length, and once while it
+is rendered. No more than a few frames are in memory at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+
+from joyvasa.animate.portrait import Framing, find_face
+from joyvasa.faces.crop import crop_transform
+from joyvasa.faces.face import Detector, Face
+from joyvasa.faces.species import see_species
+from joyvasa.faces.track import track_faces
+from joyvasa.video import PingPongReader, VideoInfo, VideoReader
+
+LOOKS = (0.0, 0.25, 0.5, 0.75)  # of a video's length: where it is looked at to tell a person from an animal
+
+
+@dataclass(frozen=True, eq=False)
+class Shot:
+    """One frame of a video, uint8 RGB (H, W, 3), its face, and the transform (3, 3) to a crop of `size` pixels."""
+
+    frame: np.ndarray
+    face: Face
+    to_crop: np.ndarray
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Footage:
+    """A video whose face has been followed. faces: one for each of its frames."""
+
+    path: Path
+    info: VideoInfo
+    species: str
+    faces: list[Face]
+    framing: Framing
+    notes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+    @property
+    def fps(self) -> Fraction:
+        return self.info.fps
+
+    @property
+    def facts(self) -> dict[str, str]:
+        return {"video": self.name, "species": self.species, "detector": self.faces[0].detector}
+
+    def shots(self, frames: int) -> Iterator[Shot]:
+        """`frames` shots; behind the video's end it is played backwards, then forwards again."""
+        transforms = [crop_transform(face, self.framing.crop) for face in self.faces]
+        with PingPongReader(self.path, frames, max_side=self.framing.max_side) as reader:
+            for index, frame in reader:
+                yield Shot(frame, self.faces[index], transforms[index], self.framing.crop.size)
+
+
+def open_footage(path: Path, framing: Framing, detector: Detector) -> Footage:
+    """See whose face a video shows, and follow it. A box, and an animal without one, stay where they are.
+
+    Raises ValueError or OSError naming the file: no video, damaged, no face, another species than asked for.
+    """
+    reader = VideoReader(path, max_side=framing.max_side)
+    species, still, notes = _look(reader, framing, detector)
+    if still is not None:
+        faces = [still] * len(reader)
+        notes = (*notes, f"the {'whole picture' if still.detector == 'whole' else 'box'} is used in every frame")
+    else:
+        track = track_faces(
+            reader,
+            detector,
+            wanted=framing.face,
+            every=framing.detect_every,
+            smoothing_frames=framing.smoothing_frames,
+            where=str(path),
+        )
+        faces, notes = track.faces, (*notes, track.note)
+    return Footage(path, reader.info, species, faces, framing, notes)
+
+
+def _look(reader: VideoReader, framing: Framing, detector: Detector) -> tuple[str, Face | None, tuple[str, ...]]:
+    """(species, the face of every frame where it does not have to be followed, notes), from a few frames."""
+    places = sorted({round(part * (len(reader) - 1)) for part in LOOKS})
+    frames = [next(reader.frames(index, index + 1)) for index in places]
+    if framing.box is not None:
+        scale = max(frames[0].shape) / max(reader.info.width, reader.info.height)
+        box = tuple(value * scale for value in framing.box)
+        return find_face(frames[0], framing, box, detector, str(reader.path))
+    # The frame with the largest face: a person may look away at the start.
+    seen = [see_species(frame, detector) for frame in frames]
+    best = max(range(len(frames)), key=lambda index: seen[index].human.area if seen[index].human else 0.0)
+    species, face, notes = find_face(frames[best], framing, None, detector, str(reader.path))
+    return species, (None if species == "human" else face), notes

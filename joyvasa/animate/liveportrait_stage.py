@@ -1,0 +1,127 @@
+"""LivePortrait in its surroundings: the drawn face goes back into the photo or the video it was cut from.
+
+Shape suffixes: T frames, C channels.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+
+from joyvasa.animate.compose_settings import Composition
+from joyvasa.animate.footage import Shot
+from joyvasa.animate.liveportrait import LivePortraitInput, LivePortraitRenderer, PreparedLivePortrait
+from joyvasa.animate.portrait import Portrait, scaled
+from joyvasa.faces.crop import crop, invert, move_points
+from joyvasa.faces.face import Face
+from joyvasa.faces.paste import Paster, paste_mask
+from joyvasa.models.liveportrait import load
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DENSE = 203  # landmarks that the eye and lip ratios are defined on
+
+
+class LivePortraitStage:
+    """The photo itself, moved.
+
+    weights: as `joyvasa.models.liveportrait.load` takes them. precision: of F, W and G, "auto" for float16 on a GPU
+    and float32 elsewhere. device: "auto", "cpu", "cuda". paste: into the whole picture, or the crop alone.
+    The networks of a species are loaded when its first portrait comes, so that people need no animal weights.
+    """
+
+    def __init__(
+        self,
+        *,
+        weights: str,
+        precision: str,
+        device: str,
+        batch_size: int,
+        channels_last: bool,
+        compile: bool,
+        cuda_graphs: bool,
+        paste: bool,
+    ):
+        """Raises ValueError for a precision or device that there is not."""
+        if precision not in ("auto", *DTYPES):
+            raise ValueError(f"render.precision={precision} (expected auto, {', '.join(DTYPES)})")
+        has_gpu = torch.cuda.is_available()
+        if device == "cuda" and not has_gpu:
+            raise ValueError("render.device=cuda: torch sees no GPU on this machine; use render.device=cpu")
+        self.device = device if device != "auto" else "cuda" if has_gpu else "cpu"
+        self.precision = precision if precision != "auto" else "float16" if self.device == "cuda" else "float32"
+        self.weights, self.paste = weights, paste
+        self._runtime = {
+            "batch_size": batch_size, "channels_last": channels_last, "compile": compile, "cuda_graphs": cuda_graphs,
+        }  # fmt: skip
+        self._renderers: dict[str, LivePortraitRenderer] = {}
+        self._prepared: tuple[Portrait, PreparedLivePortrait] | None = None
+        self.untrained = weights.startswith("random")
+        self.note = f"LivePortrait ({weights}) on {self.device}, {self.precision}"
+
+    def facts(self, species: str) -> dict[str, str]:
+        hashes = self._renderers[species].networks.sha256 or {}
+        found = {"render": "liveportrait", "weights": self.weights, "precision": self.precision}
+        return found | {f"sha256 {name}": value for name, value in hashes.items()}
+
+    def notes(self, species: str) -> tuple[str, ...]:
+        return self._renderers[species].notes
+
+    def film(self, portrait: Portrait, motion_TC: np.ndarray, composition: Composition) -> Iterator[np.ndarray]:
+        renderer = self._renderer(portrait.species, composition)
+        if self._prepared is None or self._prepared[0] is not portrait:
+            face = LivePortraitInput(portrait.crop, landmarks_in(portrait.face, portrait.to_crop))
+            self._prepared = portrait, renderer.prepare(face)
+        prepared = self._prepared[1]
+        faces = renderer.render(prepared, motion_TC)
+        if not self.paste:
+            return faces
+        to_picture = invert(scaled(portrait.to_crop, len(portrait.crop), prepared.width))
+        paster = Paster(portrait.picture.shape, to_picture, mask_of(portrait.face, prepared.width))
+        return (paster.paste(portrait.picture, face) for face in faces)
+
+    def dub(
+        self, shots: Iterable[Shot], species: str, motion_TC: np.ndarray, composition: Composition
+    ) -> Iterator[np.ndarray]:
+        return self._dubbed(shots, self._renderer(species, composition), motion_TC)
+
+    def _dubbed(
+        self, shots: Iterable[Shot], renderer: LivePortraitRenderer, motion_TC: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        waiting: deque[Shot] = deque()  # those whose faces are being drawn: a batch at most
+
+        def pairs() -> Iterator[tuple[LivePortraitInput, np.ndarray]]:
+            for shot, motion in zip(shots, motion_TC, strict=True):
+                waiting.append(shot)
+                cut = crop(shot.frame, shot.to_crop, shot.size)
+                yield LivePortraitInput(cut, landmarks_in(shot.face, shot.to_crop)), motion
+
+        for face in renderer.render_over(pairs()):
+            shot = waiting.popleft()
+            if not self.paste:
+                yield face
+                continue
+            to_frame = invert(scaled(shot.to_crop, shot.size, len(face)))
+            yield Paster(shot.frame.shape, to_frame, mask_of(shot.face, len(face))).paste(shot.frame, face)
+
+    def _renderer(self, species: str, composition: Composition) -> LivePortraitRenderer:
+        if species not in self._renderers:
+            networks = load(self.weights, species)
+            how = {"device": self.device, "dtype": DTYPES[self.precision], **self._runtime}
+            self._renderers[species] = LivePortraitRenderer(networks, composition, species=species, **how)
+        self._renderers[species].settings = composition
+        return self._renderers[species]
+
+
+def mask_of(face: Face, size: int) -> np.ndarray:
+    """Soft towards the crop's edge; a picture that is its own crop has no surroundings to blend into."""
+    return np.ones((size, size), np.float32) if face.detector == "whole" else paste_mask(size)
+
+
+def landmarks_in(face: Face, to_crop: np.ndarray) -> np.ndarray | None:
+    """The dense landmarks in the crop's pixels, None where the detector gives no such."""
+    if face.landmarks is None or len(face.landmarks) != DENSE:
+        return None
+    return move_points(face.landmarks, to_crop)

@@ -1,0 +1,126 @@
+"""A portrait or a video and a voice -> a film. What takes long is done once: a photo is looked at once, a voice is
+listened to once, whatever they are combined with.
+
+Shape suffixes: T frames, C channels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from joyvasa.animate.compose_settings import Composition
+from joyvasa.animate.footage import Footage, open_footage
+from joyvasa.animate.portrait import Framing, Portrait, open_portrait
+from joyvasa.animate.soundtrack import soundtrack
+from joyvasa.animate.stage import Stage
+from joyvasa.faces.face import Detector
+from joyvasa.film import write_video
+from joyvasa.media import FILM_ENDINGS, fit_frames, load_audio
+from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, resample
+
+MAX_SECONDS = 3600
+EVERYWHERE, LIPS_ALONE = (
+    "all",
+    "lip",
+)  # regions: what the motion moves where nothing is asked for: of a photo, of a video
+
+Subject = Portrait | Footage
+OnStep = Callable[[int, int], None]  # done, of how many; what it raises ends the work and leaves no half film
+
+
+class Speak(Protocol):
+    """Motion (T, C) of a voice (640 T,) at 16 kHz; `name` seeds it, guidance None is the configured one, `on_step` is
+    told of every window."""
+
+    def __call__(self, audio: np.ndarray, name: str, guidance: float | None, on_step: OnStep) -> np.ndarray: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Voice:
+    """A recording: 16 kHz mono audio (640 T,) and the motion (T, C) it makes."""
+
+    path: Path
+    audio: np.ndarray
+    motion: np.ndarray
+
+
+@dataclass(frozen=True)
+class Made:
+    """A film that was written."""
+
+    path: Path
+    frames: int
+    fps: Fraction
+    notes: tuple[str, ...]
+    facts: dict[str, str]
+
+
+class Cancelled(Exception):
+    """Raised from `on_step` by whoever wants the work to end."""
+
+
+class Studio:
+    """Everything that is the same for many films: the motion generator (`speak`), the renderer and its surroundings
+    (`stage`), the face detector; `facts` is what a film's metadata says of the generator."""
+
+    def __init__(self, *, speak: Speak, stage: Stage, detector: Detector, facts: dict[str, str]):
+        self.speak, self.stage, self.detector, self.facts = speak, stage, detector, facts
+
+    def look(self, path: Path, framing: Framing) -> Subject:
+        """A photo, or a video by its ending. Raises ValueError or OSError naming the file."""
+        opened = open_footage if path.suffix.lower() in FILM_ENDINGS else open_portrait
+        return opened(path, framing, self.detector)
+
+    def listen(self, path: Path, *, max_frames: int | None, guidance: float | None, on_step: OnStep) -> Voice:
+        """Raises ValueError or OSError naming the file: not a sound, longer than an hour."""
+        audio = load_audio(path)
+        if max_frames is not None:
+            audio = audio[: max_frames * SAMPLES_PER_FRAME]
+        if len(audio) > MAX_SECONDS * SAMPLE_RATE:
+            raise ValueError(f"{path}: {len(audio) / SAMPLE_RATE / 60:.0f} minutes (expected at most an hour); cut it")
+        audio, _ = fit_frames(audio)
+        return Voice(path, audio, self.speak(audio, path.name, guidance, on_step))
+
+    def shoot(
+        self,
+        subject: Subject,
+        voice: Voice,
+        out: Path,
+        *,
+        composition: Composition,
+        sound: str,
+        on_step: OnStep,
+    ) -> Made:
+        """Write the film `out` (mp4); a file of that name is replaced once the new one is whole."""
+        fps = Fraction(FPS) if isinstance(subject, Portrait) else subject.fps
+        motion = voice.motion if fps == FPS else resample(voice.motion, FPS, float(fps))
+        if isinstance(subject, Portrait):
+            frames = self.stage.film(subject, motion, composition)
+        else:
+            frames = self.stage.dub(subject.shots(len(motion)), subject.species, motion, composition)
+        video = subject.path if isinstance(subject, Footage) else None
+        track, note = soundtrack(voice.path, video, sound, seconds=float(len(motion) / fps))
+        facts = self.facts | self.stage.facts(subject.species) | subject.facts | {"voice": voice.path.name}
+        facts |= {"untrained": "true"} if self.stage.untrained else {}
+        written = write_video(
+            out,
+            _counted(frames, len(motion), on_step),
+            track.samples,
+            fps=fps,
+            rate=track.rate,
+            metadata={"title": out.stem, "comment": json.dumps(facts, ensure_ascii=False)},
+        )
+        return Made(out, written, fps, (*subject.notes, *self.stage.notes(subject.species), *note), facts)
+
+
+def _counted(frames: Iterable[np.ndarray], total: int, on_step: OnStep) -> Iterator[np.ndarray]:
+    for done, frame in enumerate(frames, start=1):
+        yield frame
+        on_step(done, total)

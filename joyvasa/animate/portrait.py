@@ -1,0 +1,100 @@
+"""A photo made ready: whose face, where it is, which species, and the crop that a renderer works in.
+
+Pictures are uint8 RGB (H, W, 3); transforms are (3, 3) float64, x right and y down, in pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from joyvasa.faces.choose import choose_face, said
+from joyvasa.faces.crop import CropSpec, crop, crop_transform
+from joyvasa.faces.face import Detector, Face, box_face, whole_image
+from joyvasa.faces.species import decide, see_species
+from joyvasa.picture import read_picture
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Framing:
+    """How a face is found and cut out.
+
+    species: "auto", "human" or "animal". face: which, counted from the left from 1; None: the largest.
+    box: (x, y, w, h) of the face in pixels of the file's picture, None to look for it.
+    max_side: pixels; larger pictures are made smaller. crop: the cut around a face. In a video the face is looked for
+    in every `detect_every`-th frame, and its path smoothed by a Gaussian of `smoothing_frames`.
+    """
+
+    species: str
+    face: int | None
+    box: Box | None
+    max_side: int
+    crop: CropSpec
+    detect_every: int
+    smoothing_frames: float
+
+
+@dataclass(frozen=True, eq=False)
+class Portrait:
+    """A photo, its face, and what was found and done on the way (`notes`, one sentence each)."""
+
+    name: str
+    picture: np.ndarray
+    species: str
+    face: Face
+    to_crop: np.ndarray
+    crop: np.ndarray
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """For the record of a result."""
+        box = ",".join(f"{value:.0f}" for value in self.face.box)
+        return {"image": self.name, "species": self.species, "detector": self.face.detector, "face": box}
+
+
+def open_portrait(path: Path, framing: Framing, detector: Detector) -> Portrait:
+    """Read a photo and frame its face.
+
+    Raises ValueError or OSError naming the file: not a picture, no face, several against `face=`, a tiny one, or
+    another species than asked for.
+    """
+    picture = read_picture(path, framing.max_side)
+    box = None if framing.box is None else tuple(value * picture.scale for value in framing.box)
+    species, face, seen = find_face(picture.pixels, framing, box, detector, str(path))
+    to_crop = crop_transform(face, framing.crop)
+    cut = crop(picture.pixels, to_crop, framing.crop.size)
+    return Portrait(path.name, picture.pixels, species, face, to_crop, cut, (*picture.notes, *seen))
+
+
+def find_face(
+    image: np.ndarray, framing: Framing, box: Box | None, detector: Detector, where: str
+) -> tuple[str, Face, tuple[str, ...]]:
+    """(species, face, notes). A person's face is the one asked for; an animal's is given by a box, else the picture is
+    used whole, as the reference does. Raises ValueError naming `where`."""
+    seen = see_species(image, detector)
+    if box is not None:
+        # The place of the face is settled; what nobody recognises in it is taken as asked, else for a person.
+        species = framing.species if framing.species != "auto" else "animal" if seen.animal else "human"
+        return species, box_face(*box, image), ()
+    try:
+        species = decide(framing.species, seen)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from error
+    if species == "animal":
+        guessed = (f"species: animal ({seen.words}); species=human box=x,y,w,h if it is a person",)
+        return species, whole_image(image), guessed if framing.species == "auto" else ()
+    several = (f"{said(seen.faces)}; the largest is taken, face=1 … {len(seen.faces)} takes another",)
+    notes = several if len(seen.faces) > 1 and framing.face is None else ()
+    return species, choose_face(seen.faces, framing.face, where), notes
+
+
+def scaled(to_crop: np.ndarray, size: int, new_size: int) -> np.ndarray:
+    """Picture -> crop of `size` pixels, as picture -> crop of `new_size`: centres of pixels lie at integers."""
+    ratio = new_size / size
+    shift = (ratio - 1) / 2
+    return np.array([[ratio, 0, shift], [0, ratio, shift], [0, 0, 1]]) @ to_crop

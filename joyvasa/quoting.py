@@ -1,0 +1,36 @@
+"""Words of a command line made safe for Hydra, whose grammar gives commas, brackets, = and spaces a meaning."""
+
+from __future__ import annotations
+
+import re
+
+# What holds a path, or a number with commas: whatever is typed there is meant as it stands.
+LITERAL = (
+    "image", "audio", "out", "checkpoint", "resume", "template", "box", "input", "output", "metadata",
+    "data.path", "encoder.path", "features.path", "paths.runs", "render.weights",
+)  # fmt: skip
+_PLAIN = re.compile(r"[\w./:@%+-]*", re.ASCII)
+_NAMED = ("null", "true", "false")
+
+
+def quote(word: str) -> str:
+    """`key=value` with the value quoted where its key holds a path and Hydra would read more into it.
+
+    A value in quotes, or a list in brackets ([a.jpg,b.jpg]), is left as it is; a file whose name begins and ends with
+    brackets has to be quoted by hand.
+    """
+    key, equals, value = word.partition("=")
+    if not equals or key.lstrip("+") not in LITERAL:
+        return word
+    listed = value.startswith("[") and value.endswith("]")
+    if _PLAIN.fullmatch(value) or value in _NAMED or value[:1] in "'\"" or listed:
+        return word
+    escaped = re.sub(r"(\\*)'", r"\1\1\\'", value)  # backslashes count only before a quote
+    escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
+    return f"{key}='{escaped}'"
+
+
+def quote_all(words: list[str]) -> list[str]:
+    """Every word of a single run; a sweep (--multirun, -m) gives commas their meaning back."""
+    sweep = any(word in ("-m", "--multirun") for word in words)
+    return words if sweep else [quote(word) for word in words]

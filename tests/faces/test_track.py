@@ -1,0 +1,156 @@
+"""A face followed through a video: gaps, cuts, strangers, and smoothing without lag."""
+
+import numpy as np
+import pytest
+
+from joyvasa.faces.crop import OFFICIAL_CROP, crop_transform, move_points
+from joyvasa.faces.face import Face
+from joyvasa.faces.track import follow, smooth, track_faces
+
+
+class Scripted:
+    """A detector that says what it is told, frame by frame; the frame's number is in its upper left pixels."""
+
+    name, note = "scripted", ""
+
+    def __init__(self, script):
+        self.script, self.asked = script, []
+
+    def detect(self, image):
+        index = int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])
+        self.asked.append(index)
+        return self.script(index)
+
+
+def frames(count, shot_of=lambda index: 0):
+    """Shots differ by brightness."""
+    for index in range(count):
+        frame = np.full((64, 64, 3), 40 + 80 * shot_of(index), np.uint8)
+        frame[0, 0, :2] = index % 256, index // 256
+        yield frame
+
+
+def face(x, y=100.0, side=100.0, roll_deg=0.0, landmarks=None):
+    return Face((x, y, side, side), roll_deg, 1.0, "haar", landmarks)
+
+
+HOW = {"wanted": None, "every": 1, "smoothing_frames": 2.0, "where": "v.mp4"}
+
+
+def test_a_face_for_every_frame_even_between_detections():
+    detector = Scripted(lambda index: [face(10.0 + 2 * index, roll_deg=0.5 * index)])
+    track = track_faces(frames(21), detector, **HOW | {"every": 5})
+    assert detector.asked == [0, 5, 10, 15, 20] and track.missed == 0
+    np.testing.assert_allclose([each.box[0] for each in track.faces], 10 + 2 * np.arange(21), atol=1e-6)
+    np.testing.assert_allclose([each.roll_deg for each in track.faces], 0.5 * np.arange(21), atol=1e-6)
+
+
+def test_gaps_are_filled_and_counted_and_the_next_frame_is_tried_at_once():
+    detector = Scripted(lambda index: [] if 6 <= index < 9 else [face(5.0 * index)])
+    track = track_faces(frames(15), detector, **HOW | {"every": 3})
+    assert detector.asked == [0, 3, 6, 7, 8, 9, 12, 14]
+    assert (track.sought, track.missed) == (8, 3) and "filled in for 3" in track.note
+    np.testing.assert_allclose([each.box[0] for each in track.faces], 5.0 * np.arange(15), atol=1e-6)
+
+
+def test_missing_at_the_ends_the_face_stands_still():
+    detector = Scripted(lambda index: [face(50.0)] if 3 <= index < 7 else [])
+    track = track_faces(frames(10), detector, **HOW)
+    assert len(track.faces) == 10
+    np.testing.assert_allclose([each.box[0] for each in track.faces], 50.0)
+
+
+def test_a_larger_stranger_is_not_followed():
+    detector = Scripted(lambda index: [face(400.0, side=200)] * (index > 3) + [face(10.0 + index)])
+    track = track_faces(frames(12), detector, **HOW)
+    assert max(each.box[0] for each in track.faces) < 30
+
+
+def test_the_wanted_face_is_followed():
+    detector = Scripted(lambda index: [face(300.0 + index, side=150), face(10.0)])
+    assert track_faces(frames(5), detector, **HOW | {"wanted": 1}).faces[-1].box[0] == pytest.approx(10)
+    assert track_faces(frames(5), detector, **HOW | {"wanted": 2}).faces[-1].box[0] == pytest.approx(304, abs=1)
+
+
+def test_the_wanted_face_is_waited_for_and_missed_where_it_never_comes():
+    detector = Scripted(lambda index: [face(300.0 + index, side=150), face(10.0)][: 1 + (index > 2)])
+    assert track_faces(frames(9), detector, **HOW | {"wanted": 2}).missed == 3
+    with pytest.raises(ValueError, match="no 3 faces at once seen in the video"):
+        track_faces(frames(9), detector, **HOW | {"wanted": 3})
+
+
+def test_one_false_box_does_not_move_the_track():
+    detector = Scripted(lambda index: [face(150.0 if index == 10 else 100.0)])
+    track = track_faces(frames(21), detector, **HOW | {"smoothing_frames": 0.0})
+    np.testing.assert_allclose([each.box[0] for each in track.faces], 100.0)
+
+
+def test_a_cut_begins_a_segment_that_the_smoothing_does_not_cross():
+    detector = Scripted(lambda index: [face(10.0 if index < 10 else 300.0)])
+    track = track_faces(frames(20, lambda index: index >= 10), detector, **HOW | {"every": 4})
+    assert track.segments == (range(0, 10), range(10, 20)) and "2 shots" in track.note
+    assert detector.asked == [0, 4, 8, 9, 10, 14, 18, 19]  # the last frame of a shot is looked at too
+    np.testing.assert_allclose([each.box[0] for each in track.faces], [10.0] * 10 + [300.0] * 10)
+
+
+def test_a_shot_without_the_face_is_named():
+    detector = Scripted(lambda index: [face(10.0)] if index < 10 else [])
+    shots = list(frames(20, lambda index: index >= 10))
+    with pytest.raises(ValueError, match="v.mp4: no face seen in frames 10 to 19 by scripted"):
+        track_faces(shots, detector, **HOW)
+    segments = follow(shots, detector, wanted=None, every=1, where="v.mp4")
+    assert [(len(each.found), len(each.sought)) for each in segments] == [(10, 10), (0, 10)]
+
+
+def test_a_video_without_frames_or_faces_is_refused():
+    with pytest.raises(ValueError, match="v.mp4: no frame"):
+        track_faces([], Scripted(lambda index: []), **HOW)
+    with pytest.raises(ValueError, match="no face seen in the video"):
+        track_faces(frames(3), Scripted(lambda index: []), **HOW)
+    with pytest.raises(ValueError, match="every=0"):
+        track_faces(frames(3), Scripted(lambda index: []), **HOW | {"every": 0})
+
+
+def test_a_face_gone_for_long_is_chosen_anew():
+    detector = Scripted(lambda index: [face(10.0)] if index < 5 else [face(400.0)] if index > 60 else [])
+    track = track_faces(frames(80), detector, **HOW)
+    assert track.faces[-1].box[0] == pytest.approx(400, abs=1)
+
+
+def test_the_crop_takes_the_smoothed_square_and_not_the_trembling_landmarks():
+    rng = np.random.default_rng(0)
+    shape = rng.uniform(-50, 50, (106, 2))
+
+    def script(index):
+        return [face(100.0, landmarks=shape + (200, 200) + rng.normal(0, 2, 2))]
+
+    def jitter(smoothing):
+        track = track_faces(frames(60), Scripted(script), **HOW | {"smoothing_frames": smoothing})
+        assert track.faces[7].landmarks.shape == (106, 2)
+        places = [move_points([[200, 200]], crop_transform(each, OFFICIAL_CROP))[0] for each in track.faces]
+        return np.abs(np.diff(places, 2, axis=0)).mean()
+
+    assert jitter(3.0) < 0.2 * jitter(0.0)
+
+
+def test_smoothing_is_without_lag_and_keeps_straight_lines():
+    line = np.linspace(3, 50, 40)[:, None]
+    np.testing.assert_allclose(smooth(line, 3.0), line, atol=1e-9)
+    noise = np.random.default_rng(0).normal(size=(200, 2))
+    np.testing.assert_allclose(smooth(noise[::-1], 2.0), smooth(noise, 2.0)[::-1], atol=1e-12)
+    assert smooth(noise, 2.0).std() < 0.5
+    np.testing.assert_array_equal(smooth(noise, 0.0), noise)
+
+
+def test_frames_are_taken_one_by_one_and_not_kept():
+    alive = []
+
+    def counted():
+        import weakref
+
+        for frame in frames(30):
+            alive.append(weakref.ref(frame))
+            assert sum(each() is not None for each in alive) <= 3
+            yield frame
+
+    track_faces(counted(), Scripted(lambda index: [face(10.0)]), **HOW)
