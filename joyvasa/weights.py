@@ -30,7 +30,7 @@ from joyvasa.weight_store import (
     where,
 )
 
-__all__ = ["ENTRIES", "Entry", "file", "get", "import_files", "pull", "sha256_of", "where"]
+__all__ = ["ENTRIES", "Entry", "file", "get", "import_files", "pull", "sha256_of", "state", "where"]
 
 HUB = "https://huggingface.co"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from joyvasa.animate.portrait import Framing, find_face
+from joyvasa.animate.portrait import Framing, find_face, finder_of
 from joyvasa.faces.crop import crop_transform
 from joyvasa.faces.face import Detector, Face
 from joyvasa.faces.species import see_species
@@ -41,6 +41,7 @@ class Footage:
     info: VideoInfo
     species: str
     faces: list[Face]
+    finder: str
     framing: Framing
     notes: tuple[str, ...]
 
@@ -54,7 +55,7 @@ class Footage:
 
     @property
     def facts(self) -> dict[str, str]:
-        return {"video": self.name, "species": self.species, "detector": self.faces[0].detector}
+        return {"video": self.name, "species": self.species, "detector": self.finder}
 
     def shots(self, frames: int) -> Iterator[Shot]:
         """`frames` shots; behind the video's end it is played backwards, then forwards again."""
@@ -84,7 +85,7 @@ def open_footage(path: Path, framing: Framing, detector: Detector) -> Footage:
             where=str(path),
         )
         faces, notes = track.faces, (*notes, track.note)
-    return Footage(path, reader.info, species, faces, framing, notes)
+    return Footage(path, reader.info, species, faces, finder_of(faces[0], detector), framing, notes)
 
 
 def _look(reader: VideoReader, framing: Framing, detector: Detector) -> tuple[str, Face | None, tuple[str, ...]]:

@@ -92,7 +92,8 @@ class LivePortraitRenderer:
 
         Raises ValueError at once for a motion of the wrong shape or with NaN, or settings that the photo cannot meet.
         """
-        motion = torch.from_numpy(check_motion(motion_TC, "LivePortrait"))
+        # The whole motion moves at once: a copy from the host for every batch would wait for the one being drawn.
+        motion = torch.from_numpy(check_motion(motion_TC, "LivePortrait")).to(self.device)
         settings = settings or self.settings
         how = {"settings": settings, "retargeting": self._retargeting(settings)}
         with torch.inference_mode():

@@ -75,7 +75,7 @@ class LivePortraitStage:
             face = LivePortraitInput(portrait.crop, landmarks_in(portrait.face, portrait.to_crop))
             self._prepared = portrait, renderer.prepare(face)
         prepared = self._prepared[1]
-        faces = renderer.render(prepared, motion_TC)
+        faces = renderer.render(prepared, motion_TC, composition)
         if not self.paste:
             return faces
         to_picture = invert(scaled(portrait.to_crop, len(portrait.crop), prepared.width))
@@ -85,10 +85,10 @@ class LivePortraitStage:
     def dub(
         self, shots: Iterable[Shot], species: str, motion_TC: np.ndarray, composition: Composition
     ) -> Iterator[np.ndarray]:
-        return self._dubbed(shots, self._renderer(species, composition), motion_TC)
+        return self._dubbed(shots, self._renderer(species, composition), motion_TC, composition)
 
     def _dubbed(
-        self, shots: Iterable[Shot], renderer: LivePortraitRenderer, motion_TC: np.ndarray
+        self, shots: Iterable[Shot], renderer: LivePortraitRenderer, motion_TC: np.ndarray, composition: Composition
     ) -> Iterator[np.ndarray]:
         waiting: deque[Shot] = deque()  # those whose faces are being drawn: a batch at most
 
@@ -98,7 +98,7 @@ class LivePortraitStage:
                 cut = crop(shot.frame, shot.to_crop, shot.size)
                 yield LivePortraitInput(cut, landmarks_in(shot.face, shot.to_crop)), motion
 
-        for face in renderer.render_over(pairs()):
+        for face in renderer.render_over(pairs(), composition):
             shot = waiting.popleft()
             if not self.paste:
                 yield face
@@ -111,7 +111,6 @@ class LivePortraitStage:
             networks = load(self.weights, species)
             how = {"device": self.device, "dtype": DTYPES[self.precision], **self._runtime}
             self._renderers[species] = LivePortraitRenderer(networks, composition, species=species, **how)
-        self._renderers[species].settings = composition
         return self._renderers[species]
 
 

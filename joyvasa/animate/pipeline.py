@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Protocol
@@ -44,11 +44,17 @@ class Speak(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """A recording: 16 kHz mono audio (640 T,) and the motion (T, C) it makes."""
+    """A recording: 16 kHz mono audio (640 T,) and the motion (T, C) it makes, at the guidance asked for, if any."""
 
     path: Path
     audio: np.ndarray
     motion: np.ndarray
+    guidance: float | None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        asked = {} if self.guidance is None else {"guidance": f"{self.guidance:g}"}
+        return {"voice": self.path.name} | asked
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ class Studio:
         if len(audio) > MAX_SECONDS * SAMPLE_RATE:
             raise ValueError(f"{path}: {len(audio) / SAMPLE_RATE / 60:.0f} minutes (expected at most an hour); cut it")
         audio, _ = fit_frames(audio)
-        return Voice(path, audio, self.speak(audio, path.name, guidance, on_step))
+        return Voice(path, audio, self.speak(audio, path.name, guidance, on_step), guidance)
 
     def shoot(
         self,
@@ -107,7 +113,7 @@ class Studio:
             frames = self.stage.dub(subject.shots(len(motion)), subject.species, motion, composition)
         video = subject.path if isinstance(subject, Footage) else None
         track, note = soundtrack(voice.path, video, sound, seconds=float(len(motion) / fps))
-        facts = self.facts | self.stage.facts(subject.species) | subject.facts | {"voice": voice.path.name}
+        facts = self.facts | self.stage.facts(subject.species) | subject.facts | voice.facts | described(composition)
         facts |= {"untrained": "true"} if self.stage.untrained else {}
         written = write_video(
             out,
@@ -118,6 +124,13 @@ class Studio:
             metadata={"title": out.stem, "comment": json.dumps(facts, ensure_ascii=False)},
         )
         return Made(out, written, fps, (*subject.notes, *self.stage.notes(subject.species), *note), facts)
+
+
+def described(composition: Composition) -> dict[str, str]:
+    """What of a composition a user sets most: regions, and amplitudes that are not 1."""
+    changed = {part: factor for part, factor in asdict(composition.amplitude).items() if factor != 1}
+    amplitude = {"amplitude": ", ".join(f"{part} {factor:g}" for part, factor in changed.items())} if changed else {}
+    return {"regions": "+".join(sorted(composition.regions))} | amplitude
 
 
 def _counted(frames: Iterable[np.ndarray], total: int, on_step: OnStep) -> Iterator[np.ndarray]:

@@ -40,12 +40,13 @@ class Framing:
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A photo, its face, and what was found and done on the way (`notes`, one sentence each)."""
+    """A photo, its face, who found it, and what was found and done on the way (`notes`, one sentence each)."""
 
     name: str
     picture: np.ndarray
     species: str
     face: Face
+    finder: str
     to_crop: np.ndarray
     crop: np.ndarray
     notes: tuple[str, ...] = field(default=())
@@ -54,7 +55,7 @@ class Portrait:
     def facts(self) -> dict[str, str]:
         """For the record of a result."""
         box = ",".join(f"{value:.0f}" for value in self.face.box)
-        return {"image": self.name, "species": self.species, "detector": self.face.detector, "face": box}
+        return {"image": self.name, "species": self.species, "detector": self.finder, "face": box}
 
 
 def open_portrait(path: Path, framing: Framing, detector: Detector) -> Portrait:
@@ -68,7 +69,14 @@ def open_portrait(path: Path, framing: Framing, detector: Detector) -> Portrait:
     species, face, seen = find_face(picture.pixels, framing, box, detector, str(path))
     to_crop = crop_transform(face, framing.crop)
     cut = crop(picture.pixels, to_crop, framing.crop.size)
-    return Portrait(path.name, picture.pixels, species, face, to_crop, cut, (*picture.notes, *seen))
+    return Portrait(
+        path.name, picture.pixels, species, face, finder_of(face, detector), to_crop, cut, (*picture.notes, *seen)
+    )
+
+
+def finder_of(face: Face, detector: Detector) -> str:
+    """The detector's name, or that the user gave the box or the picture was used whole."""
+    return face.detector if face.detector in ("box", "whole") else detector.name
 
 
 def find_face(

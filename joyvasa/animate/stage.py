@@ -12,6 +12,7 @@ from typing import Protocol
 
 import cv2
 import numpy as np
+import torch
 
 from joyvasa.animate.compose_settings import Composition
 from joyvasa.animate.footage import Shot
@@ -19,7 +20,7 @@ from joyvasa.animate.portrait import Portrait, scaled
 from joyvasa.animate.puppet import PuppetPortrait, PuppetRenderer, estimate_neutral
 from joyvasa.faces.crop import invert
 from joyvasa.faces.paste import Paster
-from joyvasa.motion import HEAD
+from joyvasa.motion import CHANNELS, EXP, HEAD
 
 PUPPET_OF = {"human": "person", "animal": "cat"}
 INSET = 0.26  # of the puppet's side, for the photo in its corner
@@ -66,13 +67,14 @@ class PuppetStage:
         return ()
 
     def film(self, portrait: Portrait, motion_TC: np.ndarray, composition: Composition) -> Iterator[np.ndarray]:
-        puppet = self._renderer.prepare(PuppetPortrait(PUPPET_OF[portrait.species], self.size))
+        neutral = estimate_neutral(motion_TC)
+        puppet = self._renderer.prepare(PuppetPortrait(PUPPET_OF[portrait.species], self.size, neutral=neutral))
         side = round(self.size * INSET)
         inset = cv2.resize(portrait.crop, (side, side), interpolation=cv2.INTER_AREA)
         border = max(2, self.size // 128)
         inset = cv2.copyMakeBorder(inset, *[border] * 4, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         start = self.size - round(self.size * MARGIN) - len(inset)
-        for frame in self._renderer.render(puppet, motion_TC):
+        for frame in self._renderer.render(puppet, as_asked(motion_TC, neutral, composition)):
             frame[start : start + len(inset), start : start + len(inset)] = inset
             yield frame
 
@@ -80,7 +82,7 @@ class PuppetStage:
         self, shots: Iterable[Shot], species: str, motion_TC: np.ndarray, composition: Composition
     ) -> Iterator[np.ndarray]:
         neutral = estimate_neutral(motion_TC)
-        still = motion_TC.copy()
+        still = as_asked(motion_TC, neutral, composition)
         still[:, HEAD] = neutral[HEAD]  # the head moves as the video's does
         portrait = PuppetPortrait(PUPPET_OF[species], self.size, label="")
         puppet = self._renderer.prepare(replace(portrait, neutral=neutral))
@@ -88,6 +90,15 @@ class PuppetStage:
         for shot, face in zip(shots, self._renderer.render(puppet, still), strict=True):
             to_frame = invert(scaled(shot.to_crop, shot.size, self.size))
             yield Paster(shot.frame.shape, to_frame, mask).paste(shot.frame, face)
+
+
+def as_asked(motion_TC: np.ndarray, neutral_C: np.ndarray, composition: Composition) -> np.ndarray:
+    """The motion (T, C) with what lies outside the regions at rest, and the parts' amplitudes about the neutral."""
+    motion, neutral = torch.from_numpy(motion_TC), torch.from_numpy(neutral_C)
+    moved = torch.zeros(CHANNELS, dtype=torch.bool)
+    moved[EXP] = composition.moved_keypoints().expand(-1, 3).flatten()
+    moved[HEAD] = composition.moves_head
+    return composition.amplitude.apply(torch.where(moved, motion, neutral), neutral).numpy()
 
 
 def oval(size: int) -> np.ndarray:

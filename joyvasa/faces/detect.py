@@ -26,7 +26,7 @@ def open_detector(name: str) -> Detector:
     try:
         return DenseDetector(detector)
     except FileNotFoundError as error:
-        detector.note += f" ({_command(error)} adds 203 landmarks)"
+        detector.note += f"; 203 landmarks: {_command(error)}"
         return detector
 
 
@@ -39,7 +39,7 @@ def _insightface(*, required: bool) -> Detector:
         if required:
             raise
         detector = HaarDetector()
-        detector.note += f" ({_command(error)} sees turned heads too)"
+        detector.note += f"; turned heads too: {_command(error)}"
         return detector
 
 

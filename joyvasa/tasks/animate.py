@@ -124,6 +124,7 @@ def facts_of(opened: Opened) -> dict[str, str]:
         "checkpoint_sha256": weights.sha256_of(opened.checkpoint),
         "step": str(opened.step),
         "seed": str(how.seed),
+        "guidance": f"{how.guidance:g}",
     }
 
 

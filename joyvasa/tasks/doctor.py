@@ -14,6 +14,7 @@ PACKAGES = (
     "torch", "lightning", "hydra-core", "omegaconf", "webdataset", "transformers", "torchmetrics", "insightface",
     "decord", "av", "soundfile", "soxr", "opencv-python", "wandb",
 )  # fmt: skip
+ANIMATION = ("liveportrait", "liveportrait_animals", "insightface")
 LOW_DISK_GB = 5
 
 
@@ -76,9 +77,26 @@ def _data(cfg: DictConfig) -> list[tuple[str, str, str]]:
     return [("ok", f"dataset {path}", f"{dataset.hours:.2f} h, {len(dataset.speakers)} speakers, every sha256 right")]
 
 
+def _animation() -> list[tuple[str, str, str]]:
+    """What task=animate and the web page can do with what is here."""
+    from joyvasa import weights
+
+    rows = []
+    for name in ANIMATION:
+        entry = weights.get(name)
+        whole = weights.state(entry) in ("complete", "unverified")
+        advice = f"{weights.state(entry)} ({entry.used_by}); python -m joyvasa.weights pull {name}"
+        rows.append(("ok" if whole else "none", f"weights {name}", entry.used_by if whole else advice))
+    try:
+        rows.append(("ok", "web page", f"gradio {importlib.metadata.version('gradio')}: python app.py"))
+    except importlib.metadata.PackageNotFoundError:
+        rows.append(("none", "web page", 'pip install "joyvasa[web]" (in a checkout: pip install -e ".[web]")'))
+    return rows
+
+
 def doctor(cfg: DictConfig, overrides: list[str]) -> int:
     """Prints one line per finding; exit code 1 when something is missing or wrong."""
-    rows = _machine() + _packages() + _data(cfg)
+    rows = _machine() + _packages() + _animation() + _data(cfg)
     for state, what, detail in rows:
         print(f"{state:<8} {what:<24} {detail}")
     return int(any(state.isupper() and state != "LOW" for state, _, _ in rows))

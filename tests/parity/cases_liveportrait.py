@@ -21,17 +21,16 @@ def filled(letter: str, scaled: rule.Scaled = ()) -> nn.Module:
     """A network of official sizes with the fixtures' weights, loaded as from its official file."""
     network = build(letter, OFFICIAL)
     shapes = official_shapes(network)
-    state = {
-        name: torch.from_numpy(np.asarray(rule.weight(name, shapes, name.endswith("num_batches_tracked"), scaled)))
-        for name in shapes
-    }
+    drawn = {name: rule.weight(name, shapes, name.endswith("num_batches_tracked"), scaled) for name in shapes}
+    # As files have them: in float32 before the norms are folded.
+    state = {name: torch.from_numpy(np.asarray(value, dtype=np.float32)) for name, value in drawn.items()}
     return load_official(network, state, f"case weights of {letter}", "mend the rule")
 
 
 def portrait(parts: str, scaled: rule.Scaled = ()) -> LivePortrait:
     networks = {letter: filled(letter, scaled) for letter in parts}
     made = LivePortrait(sizes=OFFICIAL, networks=networks, sha256=None, untrained=False, name="parity")
-    return made.to_runtime(device="cpu", dtype=torch.float32, channels_last=False, compile=False)
+    return made.to_runtime(device="cpu", dtype=torch.float32, channels_last=False, compile=False, exact=True)
 
 
 def to_bytes(image_B3HW: Tensor) -> np.ndarray:

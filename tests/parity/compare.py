@@ -1,7 +1,9 @@
 """Whether an array agrees with the stored one of its output: the part that is stored, and the projection of the whole.
 
 A float32 number may differ by 10 times the error of the reference's own float32 evaluation, or 2e-6 of the largest
-value of its array; so may the projection. Integers are exact; an image of bytes may differ by 1 in 1 % of its values.
+value of its array; so may the projection, and by as much as single numbers of the reference were off: the sum of many
+such errors of either sign, over the root of their number, is as large as one of them, and smaller ones are luck.
+Integers are exact; an image of bytes may differ by 1 in 1 % of its values.
 """
 
 from __future__ import annotations
@@ -114,6 +116,7 @@ def _close(case: Case, key: str, part: np.ndarray, expected: np.ndarray, whole: 
     largest = about.get("absmax", floor.get("absmax", float(np.nanmax(np.abs(expected), initial=0.0))))
     error = float(np.nanmax(np.abs(part.astype(np.float64) - expected), initial=0.0))
     bound, proj_bound = (tolerance(floor.get(name), largest) for name in ("floor", "proj_floor"))
+    proj_bound = max(proj_bound, floor.get("floor", 0.0))
     return _judged(key, error, bound, _projection_error(case, key, whole), proj_bound, True, note)
 
 

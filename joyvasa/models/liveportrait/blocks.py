@@ -63,10 +63,10 @@ class Up3d(ConvNorm):
 
     def __init__(self, *, inputs: int, outputs: int):
         super().__init__(dims=3, inputs=inputs, outputs=outputs)
-        self.enlarge = (1, 2, 2)
+        self.enlarge: nn.Module = nn.Upsample(scale_factor=(1, 2, 2))
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(functional.interpolate(x, scale_factor=self.enlarge))
+        return super().forward(self.enlarge(x))
 
 
 class Residual3d(nn.Module):
@@ -145,9 +145,10 @@ def fold_norm(owner: nn.Module, conv: str, norm: str) -> None:
     before, after = getattr(owner, conv), getattr(owner, norm)
     if isinstance(after, nn.Identity):
         return
-    before.weight, before.bias = fuse_conv_bn_weights(
-        before.weight, before.bias, after.running_mean, after.running_var, after.eps, after.weight, after.bias
-    )
+    tensors = (before.weight, before.bias, after.running_mean, after.running_var)
+    exact = (each.double() for each in tensors)  # so that it is rounded once
+    merged = fuse_conv_bn_weights(*exact, after.eps, after.weight.double(), after.bias.double())
+    before.weight, before.bias = (nn.Parameter(each.to(before.weight.dtype), requires_grad=False) for each in merged)
     setattr(owner, norm, nn.Identity())
 
 

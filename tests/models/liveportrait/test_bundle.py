@@ -68,11 +68,12 @@ def test_sources_of_a_video_keep_to_their_frames(made):
         assert_close(both[k], made.decode(features[k : k + 1], sources[k : k + 1], driving[k : k + 1])[0])
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_made_ready_the_networks_give_the_same(made, channels_last):
+@pytest.mark.parametrize(("channels_last", "exact"), [(False, False), (True, False), (False, True)])
+def test_made_ready_the_networks_give_the_same(made, channels_last, exact, monkeypatch):
+    monkeypatch.setattr("joyvasa.models.liveportrait.fast_conv.WORTH", 8)
     feature, (source, driving) = made.features(pictures(2))[:1], keypoints(made, 2)
     before = made.decode(feature, source, driving)
-    ready = load("random:0:small", "human").to_runtime(**RUNTIME | {"channels_last": channels_last})
+    ready = load("random:0:small", "human").to_runtime(**RUNTIME | {"channels_last": channels_last, "exact": exact})
     assert_close(ready.features(pictures(2))[:1], feature, atol=2e-5, rtol=2e-5)
     assert_close(ready.decode(feature, source, driving), before, atol=2e-5, rtol=2e-5)
     assert_close(ready.motion(pictures(2)), made.motion(pictures(2)))
@@ -124,3 +125,12 @@ def test_random_weights_make_pictures_that_move(seed):
 def test_an_unknown_type_is_refused(made):
     with pytest.raises(ValueError, match="float64: choose from"):
         made.to_runtime(**RUNTIME | {"dtype": torch.float64})
+
+
+def test_networks_made_ready_twice_are_the_same_or_refused(made):
+    feature, (source, driving) = made.features(pictures(1)), keypoints(made, 1)
+    made.to_runtime(**RUNTIME)
+    first = made.decode(feature, source, driving)
+    assert torch.equal(made.to_runtime(**RUNTIME).decode(feature, source, driving), first)
+    with pytest.raises(ValueError, match="load it again"):
+        made.to_runtime(**RUNTIME | {"dtype": torch.bfloat16})
