@@ -24,6 +24,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from joyvasa.percentiles import Clips, percentiles
+
 FPS = 25
 SAMPLE_RATE = 16_000
 SAMPLES_PER_FRAME = SAMPLE_RATE // FPS
@@ -154,14 +156,21 @@ class MotionStats:
     high: Tensor
 
     @classmethod
-    def fit(cls, motions: Iterable[np.ndarray]) -> MotionStats:
-        """Population statistics over all frames of all clips, each (T, C). Raises ValueError for no clip."""
-        clips = [np.asarray(motion, dtype=np.float64) for motion in motions]
-        if not clips:
+    def fit(cls, clips: Clips) -> MotionStats:
+        """Population statistics over all frames of all clips, each (T, C); `clips` is called for every pass over them.
+
+        One clip is in memory at a time. Raises ValueError for no clip.
+        """
+        frames, total = 0, 0.0
+        low, high = np.inf, -np.inf
+        for clip in _doubles(clips):
+            frames, total = frames + len(clip), total + clip.sum(0)
+            low, high = np.minimum(low, clip.min(0)), np.maximum(high, clip.max(0))
+        if not frames:
             raise ValueError("no training clip to take statistics from: is the training split empty?")
-        frames = np.concatenate(clips)
-        low, high = np.percentile(frames, [0.1, 99.9], axis=0)
-        values = (frames.mean(0), frames.std(0), frames.min(0), frames.max(0), low, high)
+        mean = total / frames
+        std = np.sqrt(sum(np.square(clip - mean).sum(0) for clip in _doubles(clips)) / frames)
+        values = (mean, std, low, high, *percentiles(clips, (0.1, 99.9), low, high))
         return cls(*(torch.tensor(value, dtype=torch.float32) for value in values))
 
     def save(self, path: Path) -> None:
@@ -180,6 +189,10 @@ class MotionStats:
         if missing:
             raise ValueError(f"{path}: statistics lack {sorted(missing)}")
         return cls(**{field.name: tensors[field.name] for field in fields(cls)})
+
+
+def _doubles(clips: Clips) -> Iterable[np.ndarray]:
+    return (np.asarray(clip, dtype=np.float64) for clip in clips())
 
 
 class Normaliser(Protocol):

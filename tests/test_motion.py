@@ -163,7 +163,7 @@ def test_resampling_refuses_impossible_rates(fps, fps_out):
 def test_statistics_are_those_of_all_frames_together():
     clips = motions(30, 400, 71)
     frames = np.concatenate(clips).astype(np.float64)
-    stats = MotionStats.fit(iter(clips))
+    stats = MotionStats.fit(lambda: iter(clips))
     for name, expected in (
         ("mean", frames.mean(0)),
         ("std", frames.std(0)),
@@ -180,11 +180,11 @@ def test_statistics_are_those_of_all_frames_together():
 
 def test_statistics_of_nothing_are_refused():
     with pytest.raises(ValueError, match="training split empty"):
-        MotionStats.fit([])
+        MotionStats.fit(lambda: [])
 
 
 def test_statistics_survive_the_disk(tmp_path):
-    stats, path = MotionStats.fit(motions(50)), tmp_path / "stats.safetensors"
+    stats, path = MotionStats.fit(lambda: motions(50)), tmp_path / "stats.safetensors"
     stats.save(path)
     loaded = MotionStats.load(path)
     assert all(torch.equal(getattr(loaded, name), value) for name, value in vars(stats).items())
@@ -203,7 +203,7 @@ def test_statistics_that_are_absent_or_incomplete_are_named(tmp_path):
 @pytest.mark.parametrize("make", [standard_normaliser, official_normaliser])
 def test_normalisers_invert(make):
     clips = motions(60, 90)
-    stats = MotionStats.fit(clips)
+    stats = MotionStats.fit(lambda: clips)
     normaliser = make(stats)
     motion = torch.from_numpy(np.concatenate(clips)).clamp(stats.low, stats.high)
     assert_close(normaliser.denormalise(normaliser.normalise(motion)), motion, atol=1e-5, rtol=1e-5)
@@ -216,7 +216,7 @@ def test_normalisers_invert(make):
 
 def test_standard_normalises_to_unit_spread_and_clips_at_the_percentiles():
     clips = motions(4000)
-    stats = MotionStats.fit(clips)
+    stats = MotionStats.fit(lambda: clips)
     normaliser = standard_normaliser(stats)
     normal = normaliser.normalise(torch.from_numpy(clips[0]))
     moves = stats.std > STD_FLOOR
@@ -230,7 +230,7 @@ def test_standard_normalises_to_unit_spread_and_clips_at_the_percentiles():
 
 def test_official_clips_nothing_and_brings_the_head_into_0_to_1():
     clips = motions(300)
-    stats = MotionStats.fit(clips)
+    stats = MotionStats.fit(lambda: clips)
     normaliser = official_normaliser(stats)
     normal = normaliser.normalise(torch.from_numpy(clips[0]))
     assert_close(normal[:, HEAD].min(0).values, torch.zeros(7), atol=1e-5, rtol=0)
@@ -242,7 +242,7 @@ def test_official_clips_nothing_and_brings_the_head_into_0_to_1():
 
 def test_a_channel_that_never_moves_does_not_blow_up():
     clips = motions(100)
-    normaliser = standard_normaliser(MotionStats.fit(clips))
+    normaliser = standard_normaliser(MotionStats.fit(lambda: clips))
     assert normaliser.gain[EXP][-1] == pytest.approx(STD_FLOOR)
     jitter = torch.from_numpy(clips[0][:1]) + 1e-5
     assert normaliser.normalise(jitter)[0, EXP][-1].abs() < 0.2

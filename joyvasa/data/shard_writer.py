@@ -185,7 +185,7 @@ def _describe(folder: Path, splits: dict[str, _Split], groups: list[str], *, nam
     }
     if "train" in splits:
         train = DatasetInfo(folder, description).entries("train")
-        MotionStats.fit(entry.motion() for entry in train).save(folder / STATS)
+        MotionStats.fit(lambda: (entry.motion() for entry in train)).save(folder / STATS)
     write_json(folder / DESCRIPTION, description)
     return open_dataset(folder)
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
 from joyvasa import weights
-from joyvasa.animate.compose_settings import Composition
+from joyvasa.animate.compose_settings import HUMAN, Composition
 from joyvasa.animate.pipeline import EVERYWHERE, LIPS_ALONE, Made, OnStep, Studio, Subject, Voice
 from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
@@ -20,6 +20,8 @@ from joyvasa.animate.stage import Stage
 from joyvasa.faces.detect import open_detector
 from joyvasa.film import check_writable
 from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS
+from joyvasa.models.liveportrait.files import WEIGHTS, find
+from joyvasa.models.liveportrait.sizes import PARTS
 from joyvasa.picture import PICTURE_ENDINGS
 from joyvasa.tasks.build import build_sampling
 from joyvasa.tasks.official import Opened, find_default, open_generator
@@ -228,11 +230,11 @@ def _report(film: Made) -> None:
 def best_stage(puppet: DictConfig, liveportrait: DictConfig) -> Stage:
     """LivePortrait where the weights for people are complete, else the puppet, whose note says what is missing."""
     try:
-        weights.where("liveportrait")
+        for letter in PARTS:
+            find(WEIGHTS, letter, HUMAN)
     except FileNotFoundError as error:
         stage = instantiate(puppet)
-        stage.note = (
-            f"{stage.note} (the photo itself: python -m joyvasa.weights pull liveportrait; {str(error).split(':')[0]})"
-        )
+        missing = str(error).split(" in ")[0]
+        stage.note = f"{stage.note} (the photo itself: python -m joyvasa.weights pull liveportrait; {missing})"
         return stage
     return instantiate(liveportrait)
