@@ -9,7 +9,8 @@ from joyvasa.quoting import quote, quote_all
 
 PATHS = [
     "plain.wav", "a b.wav", "käse, brot.wav", "[1] final (2).mp4", "it's.wav", 'say "hi".wav', "a=b.wav", "x{1}.png",
-    "back\\slash.wav", "ends\\", "$HOME/a.wav", "#1.png", "100%.wav", "~/me.jpg", "back\\'quote.wav", "",
+    "back\\slash.wav", "ends\\", "$HOME/a.wav", "#1.png", "100%.wav", "~/me.jpg",
+    "2024_01_05", "1.10", "1e3", "TRUE", "nan", "-3", "Null", "back\\'quote.wav", "",
 ]  # fmt: skip
 
 
@@ -27,6 +28,7 @@ def test_a_path_arrives_as_it_was_typed(path):
 
 def test_numbers_with_commas_are_one_value_and_no_sweep():
     assert parsed(quote("box=10,20,300,300")) == "10,20,300,300"
+    assert parsed(quote("regions=lip,eyes")) == "lip,eyes"
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class Finish:
 
     def notes(self, source: Source) -> tuple[str, ...]:
         if self.settings.normalise_lip and self.settings.relative and source.lip_ratio is None:
-            return ("the lips were not normalised: the detector gives no landmarks",)
+            return ("the lips were not normalised: there are no landmarks (a box, or a detector without them)",)
         return ()
 
     def deltas(self, source: Source) -> Deltas:
@@ -72,7 +72,9 @@ class Finish:
     def _retarget(self, source: Source, part: str, target: float) -> Tensor:
         ratio = source.eye_ratio if part == "eye" else source.lip_ratio
         if ratio is None:
-            raise ValueError(f"{part}_retargeting needs landmarks, which this detector does not give; leave it out")
+            raise ValueError(
+                f"{part}_retargeting needs landmarks, and there are none (a box, or a plain detector); leave it out"
+            )
         ratios = torch.cat([ratio, torch.full_like(ratio[..., :1], target)], -1)
         network = self.retargeting.eye_delta if part == "eye" else self.retargeting.lip_delta
         delta = network(source.keypoints.reshape(-1, KEYPOINTS, 3), ratios.reshape(-1, ratios.shape[-1]))

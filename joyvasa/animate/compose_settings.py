@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from math import inf, isfinite
 
 import torch
 from torch import Tensor
@@ -38,9 +39,9 @@ class Amplitude:
     head: float
 
     def __post_init__(self) -> None:
-        negative = {name: value for name, value in asdict(self).items() if not value >= 0}
+        negative = {name: value for name, value in asdict(self).items() if not 0 <= value < inf}
         if negative:
-            raise ValueError(f"amplitude {negative} (expected 0 or more; 1 leaves the motion as it is)")
+            raise ValueError(f"amplitude {negative} (expected a number of 0 or more; 1 leaves the motion as it is)")
 
     def apply(self, motion_TC: Tensor, first_C: Tensor) -> Tensor:
         """Motion (..., C) with the departures from `first_C` multiplied; bit for bit the same where a factor is 1."""
@@ -93,6 +94,8 @@ class Composition:
             raise ValueError(f"region {sorted(unknown) or 'missing'} (expected one or several of {', '.join(REGIONS)})")
         if self.driving not in DRIVING:
             raise ValueError(f"driving {self.driving!r} (expected one of {', '.join(DRIVING)})")
+        if not isfinite(self.multiplier):
+            raise ValueError(f"multiplier {self.multiplier} (expected a number)")
         for name in ("eye_retargeting", "lip_retargeting"):
             target = getattr(self, name)
             if target is not None and not 0 <= target <= 1:

@@ -6,7 +6,7 @@ is rendered. No more than a few frames are in memory at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -55,7 +55,9 @@ class Footage:
 
     @property
     def facts(self) -> dict[str, str]:
-        return {"video": self.name, "species": self.species, "detector": self.finder}
+        found = {"video": self.name, "species": self.species, "detector": self.finder}
+        still = {"face": ",".join(f"{value:g}" for value in self.framing.box)} if self.framing.box else {}
+        return found | still
 
     def shots(self, frames: int) -> Iterator[Shot]:
         """`frames` shots; behind the video's end it is played backwards, then forwards again."""
@@ -90,14 +92,18 @@ def open_footage(path: Path, framing: Framing, detector: Detector) -> Footage:
 
 def _look(reader: VideoReader, framing: Framing, detector: Detector) -> tuple[str, Face | None, tuple[str, ...]]:
     """(species, the face of every frame where it does not have to be followed, notes), from a few frames."""
-    places = sorted({round(part * (len(reader) - 1)) for part in LOOKS})
+    where, places = str(reader.path), sorted({round(part * (len(reader) - 1)) for part in LOOKS})
     frames = [next(reader.frames(index, index + 1)) for index in places]
+    scale = max(frames[0].shape) / max(reader.info.width, reader.info.height)
     if framing.box is not None:
-        scale = max(frames[0].shape) / max(reader.info.width, reader.info.height)
-        box = tuple(value * scale for value in framing.box)
-        return find_face(frames[0], framing, box, detector, str(reader.path))
-    # The frame with the largest face: a person may look away at the start.
-    seen = [see_species(frame, detector) for frame in frames]
-    best = max(range(len(frames)), key=lambda index: seen[index].human.area if seen[index].human else 0.0)
-    species, face, notes = find_face(frames[best], framing, None, detector, str(reader.path))
+        return find_face(frames[0], scale, framing, detector, where)
+    # A person may look away at the start. Where several are to be told apart, the frame that shows most of them.
+    seen = [see_species(frame, detector).faces for frame in frames]
+    best = max(range(len(frames)), key=lambda index: _rank(seen[index], framing.face))
+    species, face, notes = find_face(frames[best], scale, framing, detector, where)
     return species, (None if species == "human" else face), notes
+
+
+def _rank(faces: Sequence[Face], wanted: int | None) -> tuple[int, float]:
+    largest = max((face.area for face in faces), default=0.0)
+    return (len(faces) if wanted is not None else 0), largest

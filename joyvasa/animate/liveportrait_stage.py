@@ -47,11 +47,8 @@ class LivePortraitStage:
         """Raises ValueError for a precision or device that there is not."""
         if precision not in ("auto", *DTYPES):
             raise ValueError(f"render.precision={precision} (expected auto, {', '.join(DTYPES)})")
-        has_gpu = torch.cuda.is_available()
-        if device == "cuda" and not has_gpu:
-            raise ValueError("render.device=cuda: torch sees no GPU on this machine; use render.device=cpu")
-        self.device = device if device != "auto" else "cuda" if has_gpu else "cpu"
-        self.precision = precision if precision != "auto" else "float16" if self.device == "cuda" else "float32"
+        self.device, on_gpu = _device(device), _device(device).startswith("cuda")
+        self.precision = precision if precision != "auto" else "float16" if on_gpu else "float32"
         self.weights, self.paste = weights, paste
         self._runtime = {
             "batch_size": batch_size, "channels_last": channels_last, "compile": compile, "cuda_graphs": cuda_graphs,
@@ -112,6 +109,16 @@ class LivePortraitStage:
             how = {"device": self.device, "dtype": DTYPES[self.precision], **self._runtime}
             self._renderers[species] = LivePortraitRenderer(networks, composition, species=species, **how)
         return self._renderers[species]
+
+
+def _device(name: str) -> str:
+    """cpu, cuda or cuda:N; "auto" is the first GPU, if there is one. Raises ValueError for one that is not there."""
+    gpus = torch.cuda.device_count()
+    if name == "auto":
+        return "cuda" if gpus else "cpu"
+    if name not in ("cpu", "cuda", *(f"cuda:{number}" for number in range(gpus))) or (name == "cuda" and not gpus):
+        raise ValueError(f"render.device={name}: torch sees {gpus} GPUs here (expected auto, cpu, cuda or cuda:N)")
+    return name
 
 
 def mask_of(face: Face, size: int) -> np.ndarray:

@@ -26,11 +26,6 @@ from joyvasa.media import FILM_ENDINGS, fit_frames, load_audio
 from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, resample
 
 MAX_SECONDS = 3600
-EVERYWHERE, LIPS_ALONE = (
-    "all",
-    "lip",
-)  # regions: what the motion moves where nothing is asked for: of a photo, of a video
-
 Subject = Portrait | Footage
 OnStep = Callable[[int, int], None]  # done, of how many; what it raises ends the work and leaves no half film
 
@@ -44,10 +39,9 @@ class Speak(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Voice:
-    """A recording: 16 kHz mono audio (640 T,) and the motion (T, C) it makes, at the guidance asked for, if any."""
+    """A recording and the motion (T, C) it makes, at the guidance asked for, if any."""
 
     path: Path
-    audio: np.ndarray
     motion: np.ndarray
     guidance: float | None
 
@@ -92,7 +86,7 @@ class Studio:
         if len(audio) > MAX_SECONDS * SAMPLE_RATE:
             raise ValueError(f"{path}: {len(audio) / SAMPLE_RATE / 60:.0f} minutes (expected at most an hour); cut it")
         audio, _ = fit_frames(audio)
-        return Voice(path, audio, self.speak(audio, path.name, guidance, on_step), guidance)
+        return Voice(path, self.speak(audio, path.name, guidance, on_step), guidance)
 
     def shoot(
         self,

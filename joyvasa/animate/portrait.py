@@ -13,7 +13,7 @@ import numpy as np
 from joyvasa.faces.choose import choose_face, said
 from joyvasa.faces.crop import CropSpec, crop, crop_transform
 from joyvasa.faces.face import Detector, Face, box_face, whole_image
-from joyvasa.faces.species import decide, see_species
+from joyvasa.faces.species import SPECIES, decide, see_species
 from joyvasa.picture import read_picture
 
 Box = tuple[float, float, float, float]
@@ -37,10 +37,17 @@ class Framing:
     detect_every: int
     smoothing_frames: float
 
+    def __post_init__(self) -> None:
+        if self.species not in SPECIES:
+            raise ValueError(f"species={self.species} (expected one of {', '.join(SPECIES)})")
+
 
 @dataclass(frozen=True, eq=False)
 class Portrait:
-    """A photo, its face, who found it, and what was found and done on the way (`notes`, one sentence each)."""
+    """A photo, its face, who found it, and what was found and done on the way (`notes`, one sentence each).
+
+    scale: pixels of `picture` for one of the file's.
+    """
 
     name: str
     picture: np.ndarray
@@ -49,12 +56,13 @@ class Portrait:
     finder: str
     to_crop: np.ndarray
     crop: np.ndarray
+    scale: float = 1.0
     notes: tuple[str, ...] = field(default=())
 
     @property
     def facts(self) -> dict[str, str]:
         """For the record of a result."""
-        box = ",".join(f"{value:.0f}" for value in self.face.box)
+        box = boxed(self.face, self.scale)
         return {"image": self.name, "species": self.species, "detector": self.finder, "face": box}
 
 
@@ -65,13 +73,11 @@ def open_portrait(path: Path, framing: Framing, detector: Detector) -> Portrait:
     another species than asked for.
     """
     picture = read_picture(path, framing.max_side)
-    box = None if framing.box is None else tuple(value * picture.scale for value in framing.box)
-    species, face, seen = find_face(picture.pixels, framing, box, detector, str(path))
+    species, face, seen = find_face(picture.pixels, picture.scale, framing, detector, str(path))
     to_crop = crop_transform(face, framing.crop)
     cut = crop(picture.pixels, to_crop, framing.crop.size)
-    return Portrait(
-        path.name, picture.pixels, species, face, finder_of(face, detector), to_crop, cut, (*picture.notes, *seen)
-    )
+    finder, notes = finder_of(face, detector), (*picture.notes, *seen)
+    return Portrait(path.name, picture.pixels, species, face, finder, to_crop, cut, picture.scale, notes)
 
 
 def finder_of(face: Face, detector: Detector) -> str:
@@ -79,26 +85,36 @@ def finder_of(face: Face, detector: Detector) -> str:
     return face.detector if face.detector in ("box", "whole") else detector.name
 
 
+def boxed(face: Face, scale: float) -> str:
+    """The face's box as it would be typed, in the file's pixels."""
+    return ",".join(f"{value / scale:.0f}" for value in face.box)
+
+
 def find_face(
-    image: np.ndarray, framing: Framing, box: Box | None, detector: Detector, where: str
+    image: np.ndarray, scale: float, framing: Framing, detector: Detector, where: str
 ) -> tuple[str, Face, tuple[str, ...]]:
-    """(species, face, notes). A person's face is the one asked for; an animal's is given by a box, else the picture is
-    used whole, as the reference does. Raises ValueError naming `where`."""
-    seen = see_species(image, detector)
-    if box is not None:
+    """(species, face, notes) of a picture with `scale` pixels for one of the file's.
+
+    A person's face is the one asked for; an animal's is given by a box, else the picture is used whole, as the
+    reference does. Raises ValueError naming `where`.
+    """
+    seen = see_species(image, detector, scale)
+    if framing.box is not None:
         # The place of the face is settled; what nobody recognises in it is taken as asked, else for a person.
         species = framing.species if framing.species != "auto" else "animal" if seen.animal else "human"
-        return species, box_face(*box, image), ()
+        return species, box_face(*framing.box, image, scale), ()
     try:
         species = decide(framing.species, seen)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
     if species == "animal":
+        if framing.face is not None:
+            raise ValueError(f"{where}: face={framing.face} is for people; an animal's face is marked by box=x,y,w,h")
         guessed = (f"species: animal ({seen.words}); species=human box=x,y,w,h if it is a person",)
         return species, whole_image(image), guessed if framing.species == "auto" else ()
-    several = (f"{said(seen.faces)}; the largest is taken, face=1 … {len(seen.faces)} takes another",)
+    several = (f"{said(seen.faces, scale)}; the largest is taken, face=1 … {len(seen.faces)} takes another",)
     notes = several if len(seen.faces) > 1 and framing.face is None else ()
-    return species, choose_face(seen.faces, framing.face, where), notes
+    return species, choose_face(seen.faces, framing.face, where, scale), notes
 
 
 def scaled(to_crop: np.ndarray, size: int, new_size: int) -> np.ndarray:

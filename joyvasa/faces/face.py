@@ -10,6 +10,7 @@ from typing import Protocol
 
 import numpy as np
 
+EDGE_PX = 2  # by which scaled sides are rounded and odd ones cut
 SMALLEST_PX = 60  # of a face's shorter side: below, the networks' 256 pixels are mostly interpolated
 
 
@@ -69,26 +70,30 @@ def overlap(one: Face, other: Face) -> float:
     return common / (one.area + other.area - common) if common else 0.0
 
 
-def box_face(x: float, y: float, width: float, height: float, image: np.ndarray) -> Face:
-    """The face a user marked with `box=x,y,w,h`: from the brows to the chin and from ear to ear.
+def box_face(x: float, y: float, width: float, height: float, image: np.ndarray, scale: float = 1.0) -> Face:
+    """The face a user marked with `box=x,y,w,h` in the file's pixels: from the brows to the chin and from ear to ear.
 
-    Raises ValueError for a box that is not wholly inside the picture, or smaller than SMALLEST_PX.
+    scale: pixels of `image` for one of the file's; up to EDGE_PX that rounding put outside of it are cut off.
+    Raises ValueError for a box that is not wholly inside the picture, or smaller than SMALLEST_PX in `image`.
     """
     check_image(image, "box")
-    rows, columns = image.shape[:2]
     given = f"box={x:g},{y:g},{width:g},{height:g}"
     if not np.isfinite([x, y, width, height]).all() or width <= 0 or height <= 0:
         raise ValueError(f"{given}: expected box=x,y,w,h in pixels with w and h above 0")
-    if x < 0 or y < 0 or x + width > columns or y + height > rows:
+    rows, columns = image.shape[:2]
+    corners = np.array([x, y, x + width, y + height]) * scale
+    inside = np.clip(corners, 0, [columns, rows, columns, rows])
+    if np.abs(corners - inside).max() > EDGE_PX:
+        size = f"{columns / scale:.0f} x {rows / scale:.0f}"
+        raise ValueError(f"{given} leaves the picture of {size} pixels; expected it wholly inside")
+    left, top, right, bottom = (float(number) for number in inside)
+    if min(right - left, bottom - top) < SMALLEST_PX:
+        larger = "give a larger picture" if scale == 1 else "keep the picture larger with animate.max_side="
         raise ValueError(
-            f"{given} leaves the picture of {columns} x {rows} pixels; expected x + w <= {columns} and y + h <= {rows}"
+            f"{given} is too small (expected at least {SMALLEST_PX / scale:.0f} pixels each way); mark the face from "
+            f"brows to chin, or {larger}"
         )
-    if min(width, height) < SMALLEST_PX:
-        raise ValueError(
-            f"{given} is too small (expected at least {SMALLEST_PX} pixels each way); "
-            "mark the face from brows to chin, or give a larger picture"
-        )
-    return Face((float(x), float(y), float(width), float(height)), 0.0, 1.0, "box")
+    return Face((left, top, right - left, bottom - top), 0.0, 1.0, "box")
 
 
 def whole_image(image: np.ndarray) -> Face:

@@ -24,12 +24,14 @@ class Seen:
     """What a picture shows.
 
     faces: people's faces, large to small. animal: "cat-like", or None where no animal was recognised, which says
-    little. words: all of it, for the user.
+    little. words: all of it, for the user. scale: pixels of the picture looked at for one of the file's, in which words
+    and boxes to type are given.
     """
 
     faces: tuple[Face, ...]
     animal: str | None
     words: str
+    scale: float = 1.0
 
     @property
     def human(self) -> Face | None:
@@ -37,12 +39,13 @@ class Seen:
         return self.faces[0] if self.faces else None
 
 
-def see_species(image: np.ndarray, detector: Detector) -> Seen:
+def see_species(image: np.ndarray, detector: Detector, scale: float = 1.0) -> Seen:
     """Look at a uint8 RGB (H, W, 3) picture for people and for cats."""
     faces = tuple(detector.detect(image))
     animal = "cat-like" if _sees_cat(image) else None
-    people = f"{said(faces)} of a person" if faces else "no person's face"
-    return Seen(faces, animal, f"{people}, by {detector.name}; {'a' if animal else 'no'} cat-like face, by haar")
+    people = f"{said(faces, scale)} of a person" if faces else "no person's face"
+    words = f"{people}, by {detector.name}; {'a' if animal else 'no'} cat-like face, by haar"
+    return Seen(faces, animal, words, scale)
 
 
 def decide(species: str, seen: Seen) -> str:
@@ -61,7 +64,7 @@ def decide(species: str, seen: Seen) -> str:
             "mark the face: species=human box=x,y,w,h (pixels, from brows to chin)"
         )
     if species == "animal" and seen.human and not seen.animal:
-        x, y, w, h = (round(number) for number in seen.human.box)
+        x, y, w, h = (round(number / seen.scale) for number in seen.human.box)
         raise ValueError(
             f"species=animal, but seen: {seen.words}; if it is a person, species=human; if it is an animal, mark its "
             f"face: species=animal box=x,y,w,h (for example box={x},{y},{w},{h})"

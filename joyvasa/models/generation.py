@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import isfinite
 
 import numpy as np
 import torch
@@ -28,6 +29,8 @@ class Guidance:
     threshold: tuple[float, float, float] | None
 
     def __post_init__(self):
+        if not isfinite(self.scale):
+            raise ValueError(f"guidance={self.scale} (expected a number; 1 is the voice as it is)")
         if self.threshold is not None:
             ratio, low, high = self.threshold
             if not (0 < ratio <= 1 and 0 < low <= high):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,72 +14,20 @@ from tqdm import tqdm
 
 from joyvasa import weights
 from joyvasa.animate.compose_settings import HUMAN, Composition
-from joyvasa.animate.pipeline import EVERYWHERE, LIPS_ALONE, Made, OnStep, Studio, Subject, Voice
+from joyvasa.animate.pipeline import Made, OnStep, Studio, Subject, Voice
 from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.detect import open_detector
 from joyvasa.film import check_writable
 from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS
-from joyvasa.models.liveportrait.files import WEIGHTS, find
+from joyvasa.models.liveportrait.files import find
 from joyvasa.models.liveportrait.sizes import PARTS
 from joyvasa.picture import PICTURE_ENDINGS
 from joyvasa.tasks.build import build_sampling
 from joyvasa.tasks.official import Opened, find_default, open_generator
+from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
 from joyvasa.tasks.runs import write_json
-
-EXAMPLE = "python run.py task=animate image=PHOTO audio=VOICE out=FILM.mp4"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A photo or video, a voice, and the film they become."""
-
-    image: Path
-    audio: Path
-    out: Path
-
-
-def find_files(given: Any, key: str, endings: tuple[str, ...]) -> list[Path]:
-    """The files meant by a path, a folder (those with these endings) or a list of both.
-
-    Raises ValueError where nothing is given, FileNotFoundError where there is nothing.
-    """
-    if given is None:
-        raise ValueError(f"{key}= is missing; for example: {EXAMPLE}")
-    words = list(given) if isinstance(given, (ListConfig, list, tuple)) else [given]
-    found: list[Path] = []
-    for path in (Path(str(word)).expanduser() for word in words):
-        inside = sorted(each for each in path.iterdir() if each.suffix.lower() in endings) if path.is_dir() else [path]
-        if not path.exists():
-            raise FileNotFoundError(f"{key}={path}: no such file or folder")
-        if not inside:
-            raise FileNotFoundError(f"{key}={path}: nothing of {', '.join(endings)} in this folder")
-        found += inside
-    return found
-
-
-def plan(images: list[Path], voices: list[Path], out: Path) -> list[Pair]:
-    """All pairs. `out` is the film for one pair if it ends in .mp4, else a folder of IMAGE_VOICE.mp4.
-
-    Raises ValueError for a film's name with several pairs, or a film that would replace what it is made from.
-    """
-    if out.suffix.lower() in FILM_ENDINGS and not out.is_dir():
-        if len(images) * len(voices) > 1:
-            raise ValueError(f"out={out}: one film for {len(images)} images x {len(voices)} voices; give a folder")
-        pairs = [Pair(images[0], voices[0], out)]
-    else:
-        pairs = [Pair(image, voice, Path()) for image in images for voice in voices]
-        names = [f"{pair.image.stem}_{pair.audio.stem}" for pair in pairs]
-        twice = {name for name in names if names.count(name) > 1}  # a.jpg beside a.png
-        full = [
-            f"{pair.image.name}_{pair.audio.name}" if n in twice else n for pair, n in zip(pairs, names, strict=True)
-        ]
-        pairs = [replace(pair, out=out / f"{name}.mp4") for pair, name in zip(pairs, full, strict=True)]
-    for pair in pairs:
-        if pair.out.exists() and any(pair.out.samefile(source) for source in (pair.image, pair.audio)):
-            raise ValueError(f"{pair.out} would replace what it is made from; give another out=")
-    return pairs
 
 
 def framing_of(cfg: DictConfig) -> Framing:
@@ -98,7 +47,7 @@ def framing_of(cfg: DictConfig) -> Framing:
 
 def composition_of(cfg: DictConfig, image: Path) -> Composition:
     """`regions=`, else all of a photo's face, and the lips of a video's."""
-    usual = LIPS_ALONE if image.suffix.lower() in FILM_ENDINGS else EVERYWHERE
+    usual = "lip" if image.suffix.lower() in FILM_ENDINGS else "all"
     return instantiate(cfg.animate.composition, region=cfg.regions or usual)
 
 
@@ -152,34 +101,48 @@ def speaker(opened: Opened):
 
 @dataclass
 class Desk:
-    """The studio at work on a list of pairs: the image in hand and every voice heard so far are kept."""
+    """The studio at work on a list of pairs: the image in hand and every voice heard so far are kept, and so is what
+    was wrong with them."""
 
     studio: Studio
     cfg: DictConfig
     framing: Framing
-    subject: tuple[Path, Subject] | None = None
-    voices: dict[Path, Voice] = field(default_factory=dict)
+    subject: tuple[Path, Subject | Exception] | None = None
+    voices: dict[Path, Voice | Exception] = field(default_factory=dict)
 
     def make(self, pair: Pair) -> Made:
         """Raises ValueError or OSError naming what is wrong with the image, the voice or the film's place."""
-        if self.subject is None or self.subject[0] != pair.image:
-            self.subject = pair.image, self.studio.look(pair.image, self.framing)
-        subject = self.subject[1]
-        if pair.audio not in self.voices:
-            with tqdm(desc=f"listening to {pair.audio.name}", unit="window", leave=False) as bar:
-                self.voices[pair.audio] = self.studio.listen(
-                    pair.audio, max_frames=self.cfg.max_frames, guidance=self.cfg.guidance, on_step=_advance(bar)
-                )
+        subject, voice = self._subject(pair.image), self._voice(pair.audio)
         composition = composition_of(self.cfg, pair.image)
+        sound = self.cfg.animate.sound
         with tqdm(desc=f"drawing {pair.out.name}", unit="frame", leave=False) as bar:
-            return self.studio.shoot(
-                subject,
-                self.voices[pair.audio],
-                pair.out,
-                composition=composition,
-                sound=self.cfg.animate.sound,
-                on_step=_advance(bar),
-            )
+            on_step = _advance(bar)
+            return self.studio.shoot(subject, voice, pair.out, composition=composition, sound=sound, on_step=on_step)
+
+    def _subject(self, path: Path) -> Subject:
+        if self.subject is None or self.subject[0] != path:
+            self.subject = path, _tried(lambda: self.studio.look(path, self.framing))
+        return _got(self.subject[1])
+
+    def _voice(self, path: Path) -> Voice:
+        if path not in self.voices:
+            with tqdm(desc=f"listening to {path.name}", unit="window", leave=False) as bar:
+                how = {"max_frames": self.cfg.max_frames, "guidance": self.cfg.guidance, "on_step": _advance(bar)}
+                self.voices[path] = _tried(lambda: self.studio.listen(path, **how))
+        return _got(self.voices[path])
+
+
+def _tried(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except (ValueError, OSError) as error:
+        return error
+
+
+def _got(found: Any) -> Any:
+    if isinstance(found, Exception):
+        raise found
+    return found
 
 
 def _advance(bar: tqdm) -> OnStep:
@@ -198,6 +161,8 @@ def animate(cfg: DictConfig, overrides: list[str]) -> int:
         raise ValueError(f"out= is missing; for example: {EXAMPLE}")
     if cfg.animate.sound not in SOUNDS:
         raise ValueError(f"animate.sound={cfg.animate.sound} (expected one of {', '.join(SOUNDS)})")
+    if cfg.max_frames is not None and cfg.max_frames < 1:
+        raise ValueError(f"max_frames={cfg.max_frames} (expected at least 1)")
     pairs, framing = plan(images, voices, Path(cfg.out).expanduser()), framing_of(cfg)
     composition_of(cfg, images[0])  # a wrong word is said before anything is loaded
     check_writable(pairs[0].out)
@@ -228,10 +193,10 @@ def _report(film: Made) -> None:
 
 
 def best_stage(puppet: DictConfig, liveportrait: DictConfig) -> Stage:
-    """LivePortrait where the weights for people are complete, else the puppet, whose note says what is missing."""
+    """LivePortrait where its weights for people are there, else the puppet, whose note says what is missing."""
     try:
-        for letter in PARTS:
-            find(WEIGHTS, letter, HUMAN)
+        for letter in () if liveportrait.weights.startswith("random") else PARTS:
+            find(liveportrait.weights, letter, HUMAN)
     except FileNotFoundError as error:
         stage = instantiate(puppet)
         missing = str(error).split(" in ")[0]

@@ -141,7 +141,7 @@ class Root:
     audio: Any = None
     out: str | None = None
     species: str = MISSING
-    regions: str | None = None
+    regions: Any = None
     face: int | None = None
     box: Any = None
     guidance: float | None = None

@@ -137,6 +137,8 @@ def export(cfg: DictConfig, overrides: list[str]) -> int:
     opened = open_generator(cfg, overrides, EXPORT_EXAMPLE)
     out = Path(cfg.out or "")
     if out.suffix == ENDING:
+        if opened.checkpoint.suffix == ".pt":
+            raise ValueError(f"{opened.checkpoint} is an official file: it is small already, use it as it is")
         facts = {
             "step": str(opened.step),
             "from": opened.checkpoint.name,

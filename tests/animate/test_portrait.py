@@ -65,6 +65,16 @@ def test_a_box_is_meant_in_the_file_s_pixels_whatever_the_picture_is_scaled_to(p
     assert all(portrait.species == "human" for portrait in portraits)
     difference = np.abs(portraits[0].crop.astype(float).mean() - portraits[1].crop.astype(float).mean())
     assert difference < 3, "the same part of the photo"
+    assert portraits[0].facts["face"] == portraits[1].facts["face"] == "200,100,300,300"
+
+
+def test_what_is_said_of_a_scaled_photo_is_in_the_file_s_pixels(photo):
+    with pytest.raises(ValueError, match="box=200,100,160,160"):
+        open_portrait(photo(800, 600), framing(species="animal", max_side=400), Sees((100, 50, 80, 80)))
+    with pytest.raises(ValueError, match="box=0,0,100,100 is too small.*120 pixels.*max_side"):
+        open_portrait(photo(800, 600), framing(box=(0, 0, 100, 100), max_side=400), Sees())
+    whole = open_portrait(photo(401, 301), framing(box=(0, 0, 401, 301)), Sees())
+    assert whole.face.box == (0, 0, 400, 300), "an odd last row is not outside"
 
 
 @pytest.mark.parametrize(

@@ -99,9 +99,9 @@ def test_what_drew_it_is_recorded(stages):
     assert stages["puppet"].facts("animal")["puppet"] == "cat"
 
 
-@pytest.mark.parametrize("change", [{"precision": "int4"}, {"device": "cuda"}])
+@pytest.mark.parametrize("change", [{"precision": "int4"}, {"device": "cuda"}, {"device": "gpu"}])
 def test_what_this_machine_cannot_do_is_said_at_once(change, monkeypatch):
-    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
     how = {"precision": "float32", "device": "cpu", "batch_size": 2, "channels_last": False, "compile": False} | change
     with pytest.raises(ValueError, match="render"):
         LivePortraitStage(weights="random:0:small", cuda_graphs=False, paste=True, **how)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from joyvasa.film import read_metadata, write_video
 from joyvasa.motion import SAMPLES_PER_FRAME
-from joyvasa.tasks.animate import find_files, plan
+from joyvasa.tasks.pairs import find_files, plan
 from joyvasa.video import probe_video
 from joyvasa.weights import sha256_of
 
@@ -132,6 +132,9 @@ def test_render_auto_falls_back_on_the_puppet_and_says_so(animate, photo, tmp_pa
         (("out=x.mp4", "animate.sound=music"), "animate.sound=music"),
         (("out=x.mp4", "audio=nowhere.wav"), "audio=nowhere.wav: no such file"),
         (("out=x.mp4", "animate.detector=eyes"), "detector=eyes"),
+        (("out=x.mp4", "max_frames=0"), "max_frames=0"),
+        (("out=x.mp4", "species=dog"), "species=dog"),
+        (("out=x.mp4", "render=liveportrait", "render.device=gpu"), "render.device=gpu"),
     ],
 )
 def test_what_is_wrong_is_said_before_any_work(animate, photo, words, message):
@@ -154,19 +157,21 @@ def test_what_a_photo_cannot_be_is_said_with_its_name(animate, photo, words, mes
     assert done.code == 1 and message in done.out and not list(tmp_path.iterdir())
 
 
-def test_a_film_never_replaces_what_it_is_made_from(tmp_path):
-    video = tmp_path / "a.mp4"
-    video.touch()
+def test_a_film_never_replaces_what_films_are_made_from(tmp_path):
+    video, photo, voice = tmp_path / "a.mp4", tmp_path / "a.jpg", tmp_path / "v.wav"
     with pytest.raises(ValueError, match="would replace"):
-        plan([video], [tmp_path / "v.wav"], video)
+        plan([video], [voice], video)
+    with pytest.raises(ValueError, match="would replace"):
+        plan([photo, tmp_path / "a_v.mp4"], [voice], tmp_path)
 
 
-def test_equal_names_in_two_folders_become_two_films(tmp_path):
-    images = [tmp_path / "a.jpg", tmp_path / "a.png"]
-    names = [pair.out.name for pair in plan(images, [tmp_path / "v.wav"], tmp_path)]
-    assert names == ["a.jpg_v.wav.mp4", "a.png_v.wav.mp4"]
+def test_equal_names_become_different_films(tmp_path):
+    images, voice = [tmp_path / "a.jpg", tmp_path / "a.png"], [tmp_path / "v.wav"]
+    assert [pair.out.name for pair in plan(images, voice, tmp_path)] == ["a.jpg_v.wav.mp4", "a.png_v.wav.mp4"]
+    twins = [tmp_path / "x" / "a.jpg", tmp_path / "y" / "a.jpg"]
+    assert [pair.out.name for pair in plan(twins, voice, tmp_path)] == ["a.jpg_v.wav_1.mp4", "a.jpg_v.wav_2.mp4"]
     with pytest.raises(ValueError, match="one film for 2 images"):
-        plan(images, [tmp_path / "v.wav"], tmp_path / "x.mp4")
+        plan(images, voice, tmp_path / "x.mp4")
 
 
 def test_lists_and_folders_of_files(tmp_path):
