@@ -103,7 +103,7 @@ def read_metadata(path: Path | str) -> dict[str, str]:
         with av.open(os.path.abspath(path)) as container:
             return {key: value for key, value in container.metadata.items() if key not in CONTAINER_TAGS}
     except av.FFmpegError as error:
-        raise ValueError(f"{path}: not a film, or damaged ({error})") from error
+        raise ValueError(f"{path}: not a film, or damaged ({error.strerror})") from error
 
 
 def _beside(work: Callable[[Iterator], int], items: Iterable) -> int:

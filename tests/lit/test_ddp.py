@@ -99,6 +99,7 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(shards, tmp_path, fi
     assert_close(weights(tmp_path / "one"), weights(tmp_path / "two"))
 
 
+@pytest.mark.slow
 def test_two_ranks_told_by_one_stop_together_and_go_on_exactly(tmp_path, ranks, curve, state):
     """SIGTERM reaches the second rank alone, in a step after which nobody asks; the average is resumed as well."""
     how = ("callbacks.checkpoints.every_steps=1000", "callbacks.interrupt.every_steps=3")

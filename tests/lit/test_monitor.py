@@ -19,6 +19,7 @@ def speeds(folder) -> dict:
     return {(step, name): value for step, name, value in rows if name.startswith(SPEED)}
 
 
+@pytest.mark.slow
 def test_training_is_the_same_with_and_without(tmp_path, fit, curve, state):
     """Dropout draws the same though the floating-point operations are counted by one more forward pass."""
     watched, alone = fit(tmp_path / "watched", PEAK), fit(tmp_path / "alone", "~callbacks.monitor")

@@ -158,6 +158,7 @@ def test_a_run_that_cannot_be_opened_online_is_opened_offline_and_this_is_told(o
     assert "training goes on" in capsys.readouterr().out and len(run.failures) == 1
 
 
+@pytest.mark.slow
 def test_training_goes_on_without_wandb(tmp_path, fit, curve, state, monkeypatch):
     def full(*asked, **how):
         raise OSError(errno.ENOSPC, "No space left on device")
