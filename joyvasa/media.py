@@ -132,7 +132,8 @@ def _mono_blocks_av(path: Path) -> Iterator[tuple[int, np.ndarray]]:
                 for piece in to_float.resample(frame):
                     yield piece.sample_rate, piece.to_ndarray().mean(axis=0)
     except av.FFmpegError as error:
-        raise ValueError(f"{path}: not audio, or damaged ({error.strerror}); expected wav, flac, mp3, m4a, mp4, ...") from error
+        reason = f"not audio, or damaged ({error.strerror}); expected wav, flac, mp3, m4a, mp4, ..."
+        raise ValueError(f"{path}: {reason}") from error
 
 
 def _resampled(blocks: Iterable[tuple[int, np.ndarray]], path: Path) -> Iterator[np.ndarray]:

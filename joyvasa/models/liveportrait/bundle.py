@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from joyvasa.models.liveportrait.blocks import fold_norms
+from joyvasa.models.liveportrait.fast import quicken
 from joyvasa.models.liveportrait.sizes import Sizes
 from joyvasa.models.liveportrait.warping import Warped
 from joyvasa.motion import CHANNELS, EXP, PITCH, ROLL, SCALE, TRANSLATION, YAW, bins_to_degrees
@@ -32,7 +33,7 @@ class LivePortrait(nn.Module):
         self.networks = nn.ModuleDict(networks)
         self.sizes, self.sha256, self.untrained, self.name = sizes, sha256, untrained, name
         self.input_px, self.output_px = sizes.input_px, sizes.output_px
-        self.dtype, self.channels_last = torch.float32, False
+        self.dtype, self.channels_last, self._quick = torch.float32, False, False
         self._decode: Callable[[Tensor, Tensor, Tensor], Tensor] = self._decode_eager
         self.eval().requires_grad_(False)
 
@@ -53,20 +54,33 @@ class LivePortrait(nn.Module):
         return next(self.networks.parameters()).device
 
     def to_runtime(
-        self, *, device: torch.device | str, dtype: torch.dtype, channels_last: bool, compile: bool
+        self,
+        *,
+        device: torch.device | str,
+        dtype: torch.dtype,
+        channels_last: bool,
+        compile: bool,
+        exact: bool = False,
     ) -> LivePortrait:
         """Move to a device and make ready to run, in place: batch norms are merged, F, W and G take `dtype`.
 
         M and S stay float32: what they give are keypoints. `channels_last` is for the two-dimensional parts; `compile`
-        compiles W and G as one, at the first call of every batch size. Raises ValueError for another `dtype`.
+        compiles W and G as one, at the first call of every batch size. In float32 on a CPU, F, W and G get the
+        convolutions of `fast`, unless `exact`. Raises ValueError for another `dtype`.
         """
         if dtype not in DTYPES:
             raise ValueError(f"dtype {dtype}: choose from {', '.join(map(str, DTYPES))}")
+        plain_cpu = dtype == torch.float32 and torch.device(device).type == "cpu"
+        if self._quick and not plain_cpu:
+            raise ValueError(f"{self.name} was made ready for float32 on a CPU; load it again for {dtype} on {device}")
+        self._quick = self._quick or (plain_cpu and not exact)
+        fold_norms(self)
         self.to(device)
         for letter, network in self.networks.items():
-            fold_norms(network)
             if letter in "FWG":
                 network.to(dtype)
+                if self._quick:
+                    quicken(network)
             if channels_last:
                 for layer in network.modules():
                     if isinstance(layer, nn.Conv2d):
