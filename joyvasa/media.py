@@ -128,7 +128,7 @@ def _mono_blocks_av(path: Path) -> Iterator[tuple[int, np.ndarray]]:
                 kind = container.format.long_name
                 raise ValueError(f"{path}: no sound track (it reads as {kind}); give a file with a voice")
             to_float = av.AudioResampler(format="fltp")
-            for frame in container.decode(audio=0):
+            for frame in container.decode(container.streams.best("audio")):
                 for piece in to_float.resample(frame):
                     yield piece.sample_rate, piece.to_ndarray().mean(axis=0)
     except av.FFmpegError as error:

@@ -2,52 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import soxr
 
-from joyvasa.media import load_audio
 from joyvasa.motion import SAMPLE_RATE
 from joyvasa.video import Sound, load_sound
 
 VOICE, ORIGINAL, BOTH = "voice", "original", "both"
 SOUNDS = (VOICE, ORIGINAL, BOTH)
-NATIVE_SECONDS = 600  # of stereo at 48 kHz are 230 MB
+NATIVE_SECONDS = 600  # of stereo at 48 kHz take 290 MB at their peak, voice and video together 460 MB
 SHORTENED = f"sound of more than {NATIVE_SECONDS // 60} minutes is kept at 16 kHz mono, to save memory"
 
 
 def soundtrack(voice: Path, video: Path | None, sound: str, seconds: float) -> tuple[Sound, tuple[str, ...]]:
-    """The sound of a film of this length and notes on it; the film's writer cuts or pads it.
+    """The sound of a film's first `seconds`, no longer, and notes on it; the film's writer pads what is shorter.
 
+    The voice begins as `load_audio` gives it to the motion, even where it is a film whose sound begins late; the
+    video's own sound stays with the video's frames.
     Raises ValueError for a sound that there is not, a photo's or a silent video's own.
     """
     if sound not in SOUNDS:
         raise ValueError(f"animate.sound={sound} (expected one of {', '.join(SOUNDS)})")
     if sound != VOICE and video is None:
         raise ValueError(f"animate.sound={sound}: a photo has no sound of its own; leave it out")
-    paths = {VOICE: [voice], ORIGINAL: [video], BOTH: [voice, video]}[sound]
-    if seconds > NATIVE_SECONDS:
-        return mix([Sound(load_audio(path)[:, None], SAMPLE_RATE) for path in paths]), (SHORTENED,)
-    return mix([load_sound(path) for path in paths]), ()
+    long = seconds > NATIVE_SECONDS
+    rate, channels = (SAMPLE_RATE, 1) if long else (None, None)
+    path = video if sound == ORIGINAL else voice
+    heard = load_sound(path, align=sound == ORIGINAL, seconds=seconds, rate=rate, channels=channels)
+    if sound == BOTH:
+        rate, channels = heard.rate, heard.samples.shape[1]
+        heard = mix(heard, load_sound(video, align=True, seconds=seconds, rate=rate, channels=channels))
+    return heard, (SHORTENED,) if long else ()
 
 
-def mix(sounds: Sequence[Sound]) -> Sound:
-    """Sounds (N, channels) added up at the first one's rate and channels, as long as the longest, within [-1, 1]."""
-    first = sounds[0]
-    if len(sounds) == 1:
-        return first
-    channels = first.samples.shape[1]
-    tracks = []
-    for sound in sounds:
-        samples = sound.samples
-        if sound.rate != first.rate:
-            samples = soxr.resample(samples, sound.rate, first.rate, quality="HQ")
-        tracks.append(
-            np.repeat(samples.mean(axis=1, keepdims=True), channels, 1) if channels != samples.shape[1] else samples
+def mix(one: Sound, other: Sound) -> Sound:
+    """Two sounds (N, channels) of one rate added up within [-1, 1], in the longer one's memory: it is overwritten."""
+    if (one.rate, one.samples.shape[1]) != (other.rate, other.samples.shape[1]):
+        raise ValueError(
+            f"sounds of {one.rate} and {other.rate} Hz, {one.samples.shape[1]} and {other.samples.shape[1]} channels "
+            "(expected the same); load them alike"
         )
-    total = np.zeros((max(map(len, tracks)), channels), np.float32)
-    for track in tracks:
-        total[: len(track)] += track
-    return Sound(np.clip(total, -1, 1), first.rate)
+    short, total = sorted((one.samples, other.samples), key=len)
+    total[: len(short)] += short
+    return Sound(np.clip(total, -1, 1, out=total), one.rate)

@@ -158,7 +158,7 @@ def beginning(path: Path, seconds: float) -> Path:
     info, frames = reader.info, min(len(reader), math.ceil(seconds * reader.info.fps))
     audio, rate = None, SAMPLE_RATE
     if info.has_sound:
-        sound = load_sound(path)
+        sound = load_sound(path, seconds=frames / float(info.fps))
         audio, rate = sound.samples, sound.rate
     short = path.with_name(f"{path.stem}_beginning.mp4")
     write_video(short, reader.frames(0, frames), audio, info.fps, rate=rate)
