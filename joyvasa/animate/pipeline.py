@@ -121,10 +121,13 @@ class Studio:
 
 
 def described(composition: Composition) -> dict[str, str]:
-    """What of a composition a user sets most: regions, and amplitudes that are not 1."""
+    """A composition in words: regions, how it is driven, amplitudes that are not 1, openings that were asked for."""
     changed = {part: factor for part, factor in asdict(composition.amplitude).items() if factor != 1}
     amplitude = {"amplitude": ", ".join(f"{part} {factor:g}" for part, factor in changed.items())} if changed else {}
-    return {"regions": "+".join(sorted(composition.regions))} | amplitude
+    found = {"regions": "+".join(sorted(composition.regions)), "driving": composition.driving}
+    found |= {"stitching": str(composition.stitching).lower(), "multiplier": f"{composition.multiplier:g}"}
+    asked = {name: getattr(composition, name) for name in ("eye_retargeting", "lip_retargeting")}
+    return found | amplitude | {name: f"{value:g}" for name, value in asked.items() if value is not None}
 
 
 def _counted(frames: Iterable[np.ndarray], total: int, on_step: OnStep) -> Iterator[np.ndarray]:

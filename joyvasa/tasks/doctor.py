@@ -38,7 +38,7 @@ def _machine() -> list[tuple[str, str, str]]:
         rows.append(("none", "gpu", "everything runs on the CPU; the demo is sized for it"))
     free = shutil.disk_usage(".").free / 1e9
     rows.append(
-        ("ok" if free > LOW_DISK_GB else "LOW", "disk", f"{free:.0f} GB free (demo: 0.3 GB, installation: 2.1 GB)")
+        ("ok" if free > LOW_DISK_GB else "LOW", "disk", f"{free:.0f} GB free (demo: 0.3 GB, installation: 2.3 GB)")
     )
     rows.append(_video())
     return rows
