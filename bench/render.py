@@ -20,32 +20,28 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 from torch import Tensor
 
 from joyvasa.animate.compose import Composer
-from joyvasa.animate.compose_settings import Amplitude, Composition
 from joyvasa.animate.liveportrait import LivePortraitInput, LivePortraitRenderer
 from joyvasa.animate.liveportrait_batches import quantise
 from joyvasa.faces.paste import Paster, paste_mask
 from joyvasa.film import write_video
 from joyvasa.models.liveportrait import LivePortrait, load
 from joyvasa.motion import CHANNELS, ROTATION, SCALE
+from joyvasa.tasks.config import conf_dir
 
 GFLOP = 342 + 892  # of W and G a frame, official sizes
 MATRIX = 4096
 AGREEMENT_BORDER = 8  # pixels around the mask's edge in which two ways of pasting may differ
-SETTINGS = Composition(
+# Everything but lip normalisation, for which a made picture has no landmarks.
+SETTINGS = instantiate(
+    OmegaConf.load(conf_dir() / "animate" / "default.yaml").composition,
     region="all",
     driving="pose-friendly",
-    relative=True,
-    multiplier=1.0,
     normalise_lip=False,
-    lip_threshold=0.03,
-    stitching=True,
-    eye_retargeting=None,
-    lip_retargeting=None,
-    official_slips=False,
-    amplitude=Amplitude(lips=1.0, eyes=1.0, brows=1.0, head=1.0),
 )
 
 

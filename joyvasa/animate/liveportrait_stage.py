@@ -18,10 +18,10 @@ from joyvasa.animate.portrait import Portrait, scaled
 from joyvasa.faces.crop import crop, invert, move_points
 from joyvasa.faces.face import Face
 from joyvasa.faces.paste import Paster, paste_mask
+from joyvasa.faces.ratios import LANDMARKS
 from joyvasa.models.liveportrait import load
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-DENSE = 203  # landmarks that the eye and lip ratios are defined on
 
 
 class LivePortraitStage:
@@ -47,8 +47,9 @@ class LivePortraitStage:
         """Raises ValueError for a precision or device that there is not."""
         if precision not in ("auto", *DTYPES):
             raise ValueError(f"render.precision={precision} (expected auto, {', '.join(DTYPES)})")
-        self.device, on_gpu = _device(device), _device(device).startswith("cuda")
-        self.precision = precision if precision != "auto" else "float16" if on_gpu else "float32"
+        self.device = _device(device)
+        fastest = "float16" if self.device.startswith("cuda") else "float32"
+        self.precision = fastest if precision == "auto" else precision
         self.weights, self.paste = weights, paste
         self._runtime = {
             "batch_size": batch_size, "channels_last": channels_last, "compile": compile, "cuda_graphs": cuda_graphs,
@@ -87,6 +88,7 @@ class LivePortraitStage:
     def _dubbed(
         self, shots: Iterable[Shot], renderer: LivePortraitRenderer, motion_TC: np.ndarray, composition: Composition
     ) -> Iterator[np.ndarray]:
+        mask = None  # the same for all frames: a face that is followed stays of one kind
         waiting: deque[Shot] = deque()  # those whose faces are being drawn: a batch at most
 
         def pairs() -> Iterator[tuple[LivePortraitInput, np.ndarray]]:
@@ -100,8 +102,9 @@ class LivePortraitStage:
             if not self.paste:
                 yield face
                 continue
+            mask = mask_of(shot.face, len(face)) if mask is None else mask
             to_frame = invert(scaled(shot.to_crop, shot.size, len(face)))
-            yield Paster(shot.frame.shape, to_frame, mask_of(shot.face, len(face))).paste(shot.frame, face)
+            yield Paster(shot.frame.shape, to_frame, mask).paste(shot.frame, face)
 
     def _renderer(self, species: str, composition: Composition) -> LivePortraitRenderer:
         if species not in self._renderers:
@@ -128,6 +131,6 @@ def mask_of(face: Face, size: int) -> np.ndarray:
 
 def landmarks_in(face: Face, to_crop: np.ndarray) -> np.ndarray | None:
     """The dense landmarks in the crop's pixels, None where the detector gives no such."""
-    if face.landmarks is None or len(face.landmarks) != DENSE:
+    if face.landmarks is None or len(face.landmarks) != LANDMARKS:
         return None
     return move_points(face.landmarks, to_crop)

@@ -80,13 +80,7 @@ class Studio:
 
     def listen(self, path: Path, *, max_frames: int | None, guidance: float | None, on_step: OnStep) -> Voice:
         """Raises ValueError or OSError naming the file: not a sound, longer than an hour."""
-        audio = load_audio(path)
-        if max_frames is not None:
-            audio = audio[: max_frames * SAMPLES_PER_FRAME]
-        if len(audio) > MAX_SECONDS * SAMPLE_RATE:
-            raise ValueError(f"{path}: {len(audio) / SAMPLE_RATE / 60:.0f} minutes (expected at most an hour); cut it")
-        audio, _ = fit_frames(audio)
-        return Voice(path, self.speak(audio, path.name, guidance, on_step), guidance)
+        return Voice(path, self.speak(load_voice(path, max_frames), path.name, guidance, on_step), guidance)
 
     def shoot(
         self,
@@ -118,6 +112,16 @@ class Studio:
             metadata={"title": out.stem, "comment": json.dumps(facts, ensure_ascii=False)},
         )
         return Made(out, written, fps, (*subject.notes, *self.stage.notes(subject.species), *note), facts)
+
+
+def load_voice(path: Path, max_frames: int | None = None) -> np.ndarray:
+    """Audio (640 T,) of a file, or of its first frames. Raises as `load_audio`, and ValueError for over an hour."""
+    audio = load_audio(path)
+    if max_frames is not None:
+        audio = audio[: max_frames * SAMPLES_PER_FRAME]
+    if len(audio) > MAX_SECONDS * SAMPLE_RATE:
+        raise ValueError(f"{path}: {len(audio) / SAMPLE_RATE / 60:.0f} minutes (expected at most an hour); cut it")
+    return fit_frames(audio)[0]
 
 
 def described(composition: Composition) -> dict[str, str]:

@@ -7,7 +7,6 @@ frames (H, W, 3) of one size, one by one, so that memory does not grow with the 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from typing import Protocol
 
 import cv2
@@ -84,8 +83,7 @@ class PuppetStage:
         neutral = estimate_neutral(motion_TC)
         still = as_asked(motion_TC, neutral, composition)
         still[:, HEAD] = neutral[HEAD]  # the head moves as the video's does
-        portrait = PuppetPortrait(PUPPET_OF[species], self.size, label="")
-        puppet = self._renderer.prepare(replace(portrait, neutral=neutral))
+        puppet = self._renderer.prepare(PuppetPortrait(PUPPET_OF[species], self.size, label="", neutral=neutral))
         mask = oval(self.size)
         for shot, face in zip(shots, self._renderer.render(puppet, still), strict=True):
             to_frame = invert(scaled(shot.to_crop, shot.size, self.size))

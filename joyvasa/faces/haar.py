@@ -7,7 +7,6 @@ pair of eyes. The eyes give the roll.
 from __future__ import annotations
 
 from pathlib import Path
-from threading import Lock
 
 import cv2
 import numpy as np
@@ -55,7 +54,10 @@ def resized(grey: np.ndarray, longer_px: float) -> tuple[np.ndarray, float]:
 
 
 class HaarDetector:
-    """Detector. score: the share of the three witnesses (two face cascades, a pair of eyes) that saw the face."""
+    """Detector. score: the share of the three witnesses (two face cascades, a pair of eyes) that saw the face.
+
+    For one thread at a time: OpenCV's classifiers keep what they work on.
+    """
 
     name = "haar"
     note = "Haar cascades built into OpenCV: frontal faces, no landmarks"
@@ -63,16 +65,12 @@ class HaarDetector:
     def __init__(self) -> None:
         self._faces = cascade("frontalface_default"), cascade("frontalface_alt2")
         self._eyes = cascade("eye_tree_eyeglasses"), cascade("eye")  # the first errs less
-        self._alone = Lock()  # OpenCV's classifiers keep what they work on
 
     def detect(self, image: np.ndarray) -> list[Face]:
         """Faces large to small. A picture is enlarged or reduced to WORKING_PX first; where that shows none, or small
         ones alone, as in a group, it is searched on at FINER_PX."""
         check_image(image, "haar")
-        with self._alone:
-            return self._detect(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))
-
-    def _detect(self, grey: np.ndarray) -> list[Face]:
+        grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         longer = max(grey.shape)
         coarse, scale = resized(grey, min(max(longer, WORKING_PX[0]), WORKING_PX[1]))
         faces: list[Face] = []

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
 from joyvasa import weights
 from joyvasa.animate.compose_settings import HUMAN, Composition
-from joyvasa.animate.pipeline import Made, OnStep, Studio, Subject, Voice
+from joyvasa.animate.pipeline import Made, Studio, Subject, Voice
 from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
 from joyvasa.animate.stage import Stage
@@ -24,10 +23,9 @@ from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS
 from joyvasa.models.liveportrait.files import find
 from joyvasa.models.liveportrait.sizes import PARTS
 from joyvasa.picture import PICTURE_ENDINGS
-from joyvasa.tasks.build import build_sampling
-from joyvasa.tasks.official import Opened, find_default, open_generator
+from joyvasa.tasks.official import Opened, find_default, open_generator, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
-from joyvasa.tasks.runs import write_json
+from joyvasa.tasks.runs import advance, write_json
 
 
 def framing_of(cfg: DictConfig) -> Framing:
@@ -79,26 +77,6 @@ def facts_of(opened: Opened) -> dict[str, str]:
     }
 
 
-def speaker(opened: Opened):
-    """Voice (640 T,) -> motion (T, 70), with the generator and the sampling of what was opened."""
-    how = replace(build_sampling(opened.cfg), batch_size=1)
-
-    def speak(audio: np.ndarray, name: str, guidance: float | None, on_step: OnStep) -> np.ndarray:
-        scale = how.guidance.scale if guidance is None else guidance
-        return opened.generator.generate(
-            [audio],
-            seeds=[how.seed_of(name)],
-            sampler=how.sampler,
-            guidance=replace(how.guidance, scale=scale),
-            windowing=how.windowing,
-            temperature=how.temperature,
-            smoothing=how.smoothing,
-            on_window=on_step,
-        )[0]
-
-    return speak
-
-
 @dataclass
 class Desk:
     """The studio at work on a list of pairs: the image in hand and every voice heard so far are kept, and so is what
@@ -116,7 +94,7 @@ class Desk:
         composition = composition_of(self.cfg, pair.image)
         sound = self.cfg.animate.sound
         with tqdm(desc=f"drawing {pair.out.name}", unit="frame", leave=False) as bar:
-            on_step = _advance(bar)
+            on_step = advance(bar)
             return self.studio.shoot(subject, voice, pair.out, composition=composition, sound=sound, on_step=on_step)
 
     def _subject(self, path: Path) -> Subject:
@@ -127,7 +105,7 @@ class Desk:
     def _voice(self, path: Path) -> Voice:
         if path not in self.voices:
             with tqdm(desc=f"listening to {path.name}", unit="window", leave=False) as bar:
-                how = {"max_frames": self.cfg.max_frames, "guidance": self.cfg.guidance, "on_step": _advance(bar)}
+                how = {"max_frames": self.cfg.max_frames, "guidance": self.cfg.guidance, "on_step": advance(bar)}
                 self.voices[path] = _tried(lambda: self.studio.listen(path, **how))
         return _got(self.voices[path])
 
@@ -145,18 +123,10 @@ def _got(found: Any) -> Any:
     return found
 
 
-def _advance(bar: tqdm) -> OnStep:
-    def advance(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return advance
-
-
 def animate(cfg: DictConfig, overrides: list[str]) -> int:
     """Needs `image=`, `audio=` and `out=`; every image with every voice. Exit code 1 when no film was made."""
-    images = find_files(cfg.image, "image", PICTURE_ENDINGS + FILM_ENDINGS)
-    voices = find_files(cfg.audio, "audio", SOUND_ENDINGS + FILM_ENDINGS)
+    images = find_files(cfg.image, "image", "picture or video", PICTURE_ENDINGS + FILM_ENDINGS)
+    voices = find_files(cfg.audio, "audio", "sound", SOUND_ENDINGS + FILM_ENDINGS)
     if cfg.out is None:
         raise ValueError(f"out= is missing; for example: {EXAMPLE}")
     if cfg.animate.sound not in SOUNDS:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from joyvasa import weights
+from joyvasa.animate.pipeline import OnStep, Speak
 from joyvasa.data.official_template import (
     TEMPLATES,
     read_template,
@@ -21,7 +22,7 @@ from joyvasa.models.checkpoint import read_official, write_official
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.official import build_official
 from joyvasa.motion import MotionStats
-from joyvasa.tasks.build import device_of, load_generator, open_checkpoint
+from joyvasa.tasks.build import build_sampling, device_of, load_generator, open_checkpoint
 from joyvasa.tasks.portable import ENDING, open_portable, write_portable
 
 REGISTRY = "weights:"
@@ -54,6 +55,26 @@ def open_generator(cfg: DictConfig, overrides: list[str], example: str) -> Opene
     cfg, checkpoint = open_checkpoint(cfg, overrides, example)
     generator, step = load_generator(cfg, checkpoint)
     return Opened(cfg, generator, checkpoint, step, checkpoint.resolve().parents[1])
+
+
+def speaker(opened: Opened) -> Speak:
+    """Voice (640 T,) -> motion (T, 70), with the generator and the sampling of what was opened."""
+    how = build_sampling(opened.cfg)
+
+    def speak(audio: np.ndarray, name: str, guidance: float | None, on_step: OnStep) -> np.ndarray:
+        scale = how.guidance.scale if guidance is None else guidance
+        return opened.generator.generate(
+            [audio],
+            seeds=[how.seed_of(name)],
+            sampler=how.sampler,
+            guidance=replace(how.guidance, scale=scale),
+            windowing=how.windowing,
+            temperature=how.temperature,
+            smoothing=how.smoothing,
+            on_window=on_step,
+        )[0]
+
+    return speak
 
 
 def find_default(runs: Path) -> Path:
@@ -138,7 +159,7 @@ def export(cfg: DictConfig, overrides: list[str]) -> int:
     out = Path(cfg.out or "")
     if out.suffix == ENDING:
         if opened.checkpoint.suffix == ".pt":
-            raise ValueError(f"{opened.checkpoint} is an official file: it is small already, use it as it is")
+            raise ValueError(f"{opened.checkpoint} is an official file: checkpoint= takes it as it is")
         facts = {
             "step": str(opened.step),
             "from": opened.checkpoint.name,

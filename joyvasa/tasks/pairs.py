@@ -23,8 +23,8 @@ class Pair:
     out: Path
 
 
-def find_files(given: Any, key: str, endings: tuple[str, ...]) -> list[Path]:
-    """The files meant by a path, a folder (those with these endings) or a list of both.
+def find_files(given: Any, key: str, kind: str, endings: tuple[str, ...]) -> list[Path]:
+    """The files of a kind meant by a path, a folder (those with these endings) or a list of both.
 
     Raises ValueError where nothing is given, FileNotFoundError where there is nothing.
     """
@@ -37,7 +37,7 @@ def find_files(given: Any, key: str, endings: tuple[str, ...]) -> list[Path]:
         if not path.exists():
             raise FileNotFoundError(f"{key}={path}: no such file or folder")
         if not inside:
-            raise FileNotFoundError(f"{key}={path}: nothing of {', '.join(endings)} in this folder")
+            raise FileNotFoundError(f"{key}={path}: no {kind} file in this folder ({', '.join(endings)})")
         found += inside
     return found
 

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from joyvasa.animate.pipeline import Speak, load_voice
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.eval.baselines import loudness_db
-from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS, fit_frames, load_audio, replacing
-from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME, lip_opening
-from joyvasa.tasks.build import build_sampling
-from joyvasa.tasks.official import open_generator
-from joyvasa.tasks.runs import write_json
+from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS, replacing
+from joyvasa.motion import SAMPLES_PER_FRAME, lip_opening
+from joyvasa.tasks.official import open_generator, speaker
+from joyvasa.tasks.pairs import find_files
+from joyvasa.tasks.runs import advance, write_json
 from joyvasa.tasks.score import portrait
 
 SILENCE_DB = -45.0  # RMS of a frame below full scale
-_MAX_SECONDS = 3600
-
-
-def find_voices(path: Path) -> list[Path]:
-    """The file, or the sound and video files in a folder. Raises FileNotFoundError when there is none."""
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise FileNotFoundError(f"audio={path}: no such file or folder")
-    endings = SOUND_ENDINGS + FILM_ENDINGS
-    voices = sorted(p for p in path.iterdir() if p.suffix.lower() in endings)
-    if not voices:
-        raise FileNotFoundError(f"audio={path}: no sound file in this folder ({', '.join(endings)})")
-    return voices
 
 
 def describe(audio: np.ndarray, motion_TC: np.ndarray) -> dict:
@@ -51,23 +37,12 @@ def describe(audio: np.ndarray, motion_TC: np.ndarray) -> dict:
     return {"energy_correlation": correlation, "silent_frames": int((~speech).sum()), "closed_in_silence": shut}
 
 
-def sample_voice(cfg: DictConfig, generator, path: Path, folder: Path, how) -> dict:
+def sample_voice(cfg: DictConfig, speak: Speak, path: Path, folder: Path) -> dict:
     """Motion, film, sheet and curves of one voice; returns its row of the summary."""
-    audio, frames = fit_frames(load_audio(path))
-    if frames * SAMPLES_PER_FRAME > _MAX_SECONDS * SAMPLE_RATE:
-        raise ValueError(f"{path}: longer than an hour; cut it into pieces")
-    windows = len(how.windowing.starts(frames))
-    with tqdm(total=windows, desc=path.name, unit="window", leave=False) as bar:
-        motion = generator.generate(
-            [audio],
-            seeds=[how.seed_of(path.name)],
-            sampler=how.sampler,
-            guidance=how.guidance,
-            windowing=how.windowing,
-            temperature=how.temperature,
-            smoothing=how.smoothing,
-            on_window=lambda done, total: bar.update(),
-        )[0]
+    audio = load_voice(path)
+    frames = len(audio) // SAMPLES_PER_FRAME
+    with tqdm(desc=path.name, unit="window", leave=False) as bar:
+        motion = speak(audio, path.name, cfg.guidance, advance(bar))
     with replacing(folder / f"{path.stem}.motion.npy") as temporary, open(temporary, "wb") as file:
         np.save(file, motion)
     face = portrait(cfg)
@@ -81,16 +56,17 @@ def sample(cfg: DictConfig, overrides: list[str]) -> int:
     """Needs `checkpoint=` and `audio=` (a file or a folder); writes to `out=`. Exit code 1 when no voice succeeded."""
     example = "python run.py task=sample checkpoint=runs/demo/latest audio=VOICES out=DIR"
     opened = open_generator(cfg, overrides, example)
-    cfg, generator = opened.cfg, opened.generator
+    cfg = opened.cfg
     if cfg.audio is None or cfg.out is None:
         raise ValueError(f"audio= and out= are needed; for example: {example}")
-    voices, folder = find_voices(Path(cfg.audio)), Path(cfg.out)
+    voices = find_files(cfg.audio, "audio", "sound", SOUND_ENDINGS + FILM_ENDINGS)
+    folder = Path(cfg.out)
     folder.mkdir(parents=True, exist_ok=True)
-    how = replace(build_sampling(cfg), batch_size=1)
+    speak = speaker(opened)
     rows, failed = [], {}
     for path in tqdm(voices, desc="voices", unit="voice"):
         try:
-            rows.append(sample_voice(cfg, generator, path, folder, how))
+            rows.append(sample_voice(cfg, speak, path, folder))
         except (ValueError, OSError) as error:
             failed[path.name] = str(error)
     facts = {"checkpoint": str(opened.checkpoint), "step": opened.step}

@@ -16,7 +16,7 @@ from joyvasa.eval.motion import table
 from joyvasa.eval.runner import Evaluation, cached_voices, choose_clips, evaluate, is_paired
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.tasks.build import build_sampling
-from joyvasa.tasks.runs import write_json
+from joyvasa.tasks.runs import advance, write_json
 
 
 def portrait(cfg: DictConfig) -> PuppetPortrait:
@@ -31,12 +31,7 @@ def score_and_show(
     features, remark = cached_voices(generator, dataset, cfg.data.get("features"), how)
     clips = choose_clips(dataset, cfg.eval.split, cfg.eval.clips, features)
     with tqdm(desc="sampling unseen voices", unit="clip") as bar:
-
-        def advance(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        evaluation = evaluate(generator, dataset, clips, how, advance)
+        evaluation = evaluate(generator, dataset, clips, how, advance(bar))
     evaluation.remarks.extend([remark] if remark else [])
     unpaired = sum(not is_paired(clip) for clip in clips)
     described = {"path": str(dataset.folder), "sha256": dataset.sha, "split": cfg.eval.split, "clips": len(clips)}

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from joyvasa.animate.compose import Composer, VideoComposer
-from joyvasa.animate.compose_settings import Amplitude, Composition
+from joyvasa.animate.compose_settings import Amplitude
 from joyvasa.animate.compose_source import Source, motion_multiplier
 from joyvasa.motion import (
     BROWS,
@@ -20,22 +20,11 @@ from joyvasa.motion import (
     SCALE,
     transform_keypoints,
 )
+from tests.animate.settings import composed
 
 FRAMES = 6
 PLAIN = Amplitude(lips=1.0, eyes=1.0, brows=1.0, head=1.0)
-SETTINGS = Composition(
-    region="all",
-    driving="pose-friendly",
-    relative=True,
-    multiplier=1.0,
-    normalise_lip=False,
-    lip_threshold=0.03,
-    stitching=False,
-    eye_retargeting=None,
-    lip_retargeting=None,
-    official_slips=False,
-    amplitude=PLAIN,
-)
+SETTINGS = composed(driving="pose-friendly", normalise_lip=False, stitching=False)
 LIPS, EYES = list(LIP_KEYPOINTS), list(EYE_KEYPOINTS)
 REST = [k for k in range(KEYPOINTS) if k not in LIPS + EYES]
 

@@ -7,25 +7,13 @@ import numpy as np
 import pytest
 import torch
 
-from joyvasa.animate.compose_settings import Amplitude, Composition
 from joyvasa.animate.liveportrait import LivePortraitInput, LivePortraitRenderer
 from joyvasa.animate.liveportrait_batches import filled, in_batches, quantise, to_host
 from joyvasa.models.liveportrait import load
 from joyvasa.motion import CHANNELS, HEAD, LIPS, ROTATION, SCALE
+from tests.animate.settings import composed
 
-SETTINGS = Composition(
-    region="all",
-    driving="pose-friendly",
-    relative=True,
-    multiplier=1.0,
-    normalise_lip=False,
-    lip_threshold=0.03,
-    stitching=True,
-    eye_retargeting=None,
-    lip_retargeting=None,
-    official_slips=False,
-    amplitude=Amplitude(lips=1.0, eyes=1.0, brows=1.0, head=1.0),
-)
+SETTINGS = composed(driving="pose-friendly", normalise_lip=False)
 
 
 def renderer(batch_size=3, settings=SETTINGS, parts="FMWGS", **changes):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hydra.utils import instantiate
 
 from joyvasa.animate.footage import Shot
 from joyvasa.animate.liveportrait_stage import LivePortraitStage
@@ -13,7 +12,7 @@ from joyvasa.animate.stage import PuppetStage
 from joyvasa.faces.crop import CropSpec, crop, crop_transform
 from joyvasa.faces.face import Face, whole_image
 from joyvasa.motion import CHANNELS, SCALE
-from tests.test_config import cfg_of
+from tests.animate.settings import composed
 
 SPEC = CropSpec(scale=1.5, vx=0.0, vy=0.0, size=64, rotate=True)
 FRAMES = 5
@@ -23,10 +22,6 @@ def motion(frames: int = FRAMES) -> np.ndarray:
     rows = 0.05 * np.random.default_rng(1).standard_normal((frames, CHANNELS))
     rows[:, SCALE] = 1.2
     return rows.astype(np.float32)
-
-
-def composition(region: str = "all"):
-    return instantiate(cfg_of().animate.composition, region=region)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +43,7 @@ def image():
 
 def test_outside_the_face_s_region_a_photo_keeps_every_pixel(stages, image):
     portrait = portrait_of(image, Face((50.0, 30.0, 40.0, 40.0), 10.0, 1.0, "box"))
-    frames = list(stages["liveportrait"].film(portrait, motion(), composition()))
+    frames = list(stages["liveportrait"].film(portrait, motion(), composed()))
     assert len(frames) == FRAMES and all(frame.shape == image.shape for frame in frames)
     for frame in frames:
         assert (frame[:, 115:] == image[:, 115:]).all() and (frame[100:] == image[100:]).all()
@@ -58,7 +53,7 @@ def test_outside_the_face_s_region_a_photo_keeps_every_pixel(stages, image):
 
 def test_a_whole_picture_is_replaced_to_its_edges(stages, image):
     portrait = portrait_of(image, whole_image(image), "animal")
-    frame = next(stages["liveportrait"].film(portrait, motion(), composition()))
+    frame = next(stages["liveportrait"].film(portrait, motion(), composed()))
     assert (frame[0] != image[0]).mean() > 0.9 and (frame[:, -1] != image[:, -1]).mean() > 0.9
 
 
@@ -70,7 +65,7 @@ def test_each_frame_of_a_video_gets_its_own_face_in_order(stages, name):
         frame = np.full((120, 160, 3), 20 * k + 10, np.uint8)
         face = Face((30.0 + 5 * k, 30.0, 40.0, 40.0), 0.0, 1.0, "box")
         shots.append(Shot(frame, face, crop_transform(face, SPEC), SPEC.size))
-    frames = list(stages[name].dub(iter(shots), "human", motion(), composition("lip")))
+    frames = list(stages[name].dub(iter(shots), "human", motion(), composed(region="lip")))
     assert len(frames) == FRAMES
     for k, frame in enumerate(frames):
         assert (frame[110:] == 20 * k + 10).all() and (frame[:, 140:] == 20 * k + 10).all()
@@ -81,16 +76,16 @@ def test_more_shots_than_motion_is_an_error(stages, image):
     face = Face((50.0, 30.0, 40.0, 40.0), 0.0, 1.0, "box")
     shots = [Shot(image, face, crop_transform(face, SPEC), SPEC.size)] * (FRAMES + 1)
     with pytest.raises(ValueError):
-        list(stages["puppet"].dub(shots, "human", motion(), composition()))
+        list(stages["puppet"].dub(shots, "human", motion(), composed()))
 
 
 def test_a_photo_is_prepared_once_for_many_voices(stages, image, monkeypatch):
     stage = stages["liveportrait"]
     portrait = portrait_of(image, Face((50.0, 30.0, 40.0, 40.0), 0.0, 1.0, "box"))
-    list(stage.film(portrait, motion(1), composition()))
+    list(stage.film(portrait, motion(1), composed()))
     renderer = stage._renderers["human"]
     monkeypatch.setattr(renderer, "prepare", lambda face: pytest.fail("F and M ran again"))
-    assert len(list(stage.film(portrait, motion(2), composition("lip")))) == 2
+    assert len(list(stage.film(portrait, motion(2), composed(region="lip")))) == 2
 
 
 def test_what_drew_it_is_recorded(stages):

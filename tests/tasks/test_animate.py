@@ -177,5 +177,5 @@ def test_equal_names_become_different_films(tmp_path):
 def test_lists_and_folders_of_files(tmp_path):
     for name in ("b.jpg", "a.png", "text.txt"):
         (tmp_path / name).touch()
-    found = find_files([str(tmp_path), str(tmp_path / "b.jpg")], "image", (".jpg", ".png"))
+    found = find_files([str(tmp_path), str(tmp_path / "b.jpg")], "image", "picture", (".jpg", ".png"))
     assert [path.name for path in found] == ["a.png", "b.jpg", "b.jpg"]
