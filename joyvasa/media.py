@@ -10,6 +10,7 @@ import io
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def load_audio(path: Path | str) -> np.ndarray:
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty (0 bytes); export or download it again")
     samples = bytearray()  # grows in place: no second copy of a long recording at the end
-    for block in _resampled(_mono_blocks(path), path):
+    for block in resampled(_mono_blocks(path), path):
         samples += memoryview(np.ascontiguousarray(block, dtype=np.float32)).cast("B")
     if not samples:
         raise ValueError(f"{path}: the sound track holds no samples; export or download it again")
@@ -88,13 +89,17 @@ def decode_flac(data: bytes, start: int = 0, stop: int | None = None) -> np.ndar
 def encode_flac(audio: np.ndarray) -> bytes:
     """Audio (samples,) in [-1, 1] -> 16 bit, 16 kHz mono FLAC. Raises ValueError for another shape or NaN.
 
-    Integers are made here because libsndfile scales by 32767 when writing and by 32768 when reading.
+    Integers are made here (`pcm16`) because libsndfile scales by 32767 when writing and by 32768 when reading.
     """
     audio = _checked_audio(audio, "encode_flac")
-    pcm = np.clip(np.rint(audio * PCM_SCALE), -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
     buffer = io.BytesIO()
-    soundfile.write(buffer, pcm, SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    soundfile.write(buffer, pcm16(audio), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
     return buffer.getvalue()
+
+
+def pcm16(audio: np.ndarray) -> np.ndarray:
+    """Samples in [-1, 1] -> int16, of which libsndfile reads the same samples back."""
+    return np.clip(np.rint(audio * PCM_SCALE), -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
 
 
 def _checked_audio(audio: np.ndarray, where: str) -> np.ndarray:
@@ -127,17 +132,32 @@ def _mono_blocks_av(path: Path) -> Iterator[tuple[int, np.ndarray]]:
             if not container.streams.audio:
                 kind = container.format.long_name
                 raise ValueError(f"{path}: no sound track (it reads as {kind}); give a file with a voice")
-            to_float = av.AudioResampler(format="fltp")
-            for frame in container.decode(container.streams.best("audio")):
-                for piece in to_float.resample(frame):
-                    yield piece.sample_rate, piece.to_ndarray().mean(axis=0)
+            for _, rate, block in mono_pieces(container.decode(container.streams.best("audio"))):
+                yield rate, block
     except av.FFmpegError as error:
         reason = f"not audio, or damaged ({error.strerror}); expected wav, flac, mp3, m4a, mp4, ..."
         raise ValueError(f"{path}: {reason}") from error
 
 
-def _resampled(blocks: Iterable[tuple[int, np.ndarray]], path: Path) -> Iterator[np.ndarray]:
-    """Blocks at any rate -> checked blocks at 16 kHz within [-1, 1]."""
+def mono_pieces(frames: Iterable) -> Iterator[tuple[Fraction | None, int, np.ndarray]]:
+    """PyAV's sound frames -> (seconds by the file's clock or None, rate in Hz, mono float32), channels averaged."""
+    import av
+
+    to_float, before = None, None
+    for frame in frames:
+        kind = frame.format.name, frame.layout.name, frame.sample_rate
+        if kind != before:  # broadcasts go from two channels to six and back
+            to_float, before = av.AudioResampler(format="fltp"), kind
+        for piece in to_float.resample(frame):
+            seconds = None if piece.pts is None else piece.pts * piece.time_base
+            yield seconds, piece.sample_rate, piece.to_ndarray().mean(axis=0)
+
+
+def resampled(blocks: Iterable[tuple[int, np.ndarray]], path: Path) -> Iterator[np.ndarray]:
+    """Blocks (rate in Hz, mono float32) -> checked blocks at 16 kHz within [-1, 1].
+
+    Raises ValueError naming the file: a rate that changes, NaN, samples far beyond full scale.
+    """
     stream, rate = None, None
     for block_rate, block in blocks:
         if rate is None and block_rate != SAMPLE_RATE:

@@ -124,19 +124,26 @@ def transform_keypoints(canonical_K3: Tensor, motion_C: Tensor) -> Tensor:
 
 
 def resample(motion_TC: np.ndarray, fps: float, fps_out: float = FPS) -> np.ndarray:
-    """Motion (T, C) at `fps` -> (round(T fps_out / fps), C) at `fps_out`, linear in time, ends held.
-
-    Angles take the short way round (179 to -179 passes 180, not 0) and come back in (-180, 180].
-    """
+    """Motion (T, C) at `fps` -> (round(T fps_out / fps), C) at `fps_out`, as `interpolate`."""
     if fps <= 0 or fps_out <= 0:
         raise ValueError(f"frame rates must be positive, got {fps} -> {fps_out}")
-    source = np.asarray(motion_TC, dtype=np.float64).copy()
+    frames = max(1, round(len(motion_TC) * fps_out / fps))
+    return interpolate(motion_TC, np.arange(len(motion_TC)), np.arange(frames) * fps / fps_out)
+
+
+def interpolate(motion_TC: np.ndarray, times_T: np.ndarray, at_N: np.ndarray) -> np.ndarray:
+    """Motion (T, C) of the moments `times_T`, in any unit, strictly rising -> (N, C) float32 at the moments `at_N`.
+
+    Linear in time, ends held. Angles take the short way round (179 to -179 passes 180, not 0) and come back in
+    (-180, 180]; where C has no angles (ratios), all is linear. Raises ValueError for no frame or unordered times.
+    """
+    source, times = np.array(motion_TC, dtype=np.float64), np.asarray(times_T, dtype=np.float64)
     if len(source) == 0:
-        raise ValueError("motion of 0 frames: nothing to resample")
+        raise ValueError("motion of 0 frames: nothing to interpolate")
+    if times.shape != source.shape[:1] or not (np.diff(times) > 0).all():
+        raise ValueError(f"times of shape {times.shape} for {len(source)} frames (expected one each, strictly rising)")
     source[:, ROTATION] = np.unwrap(source[:, ROTATION], axis=0, period=360.0)
-    frames = max(1, round(len(source) * fps_out / fps))
-    position = np.arange(frames) * fps / fps_out
-    out = np.stack([np.interp(position, np.arange(len(source)), channel) for channel in source.T], axis=1)
+    out = np.stack([np.interp(at_N, times, channel) for channel in source.T], axis=1)
     out[:, ROTATION] = 180.0 - np.mod(180.0 - out[:, ROTATION], 360.0)
     return out.astype(np.float32)
 

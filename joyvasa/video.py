@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from joyvasa.decoding import Timeline, frames_since, opened, timeline
+from joyvasa.decoding import Timeline, frames_since, opened, shrunk, size_within, timeline
 
 CHUNK_BYTES = 64_000_000  # of frames held while a film is played backwards: 81 of 512 x 512, 10 of 1080p
 MOST_CHANNELS = 2
@@ -63,14 +63,13 @@ class VideoReader:
         if not times:
             return
         first, last = int(wanted[0]), int(wanted[-1])
-        for index, frame in enumerate(frames_since(self.path, self._times, first), start=first):
+        for index, frame in frames_since(self.path, self._times, first):
             if index in times:
-                small = _shrunk(frame, self.max_side)
+                small = shrunk(frame, self.max_side)
                 for _ in range(times[index]):
                     yield small
             if index == last:
                 return
-        raise ValueError(f"{self.path}: damaged: frame {last} of {len(self._times.shown)} is missing; export it again")
 
 
 def probe_video(path: Path | str) -> VideoInfo:
@@ -209,7 +208,7 @@ class PingPongReader:
         elif not backwards:
             yield from zip(order.tolist(), self.reader.frames(int(order[0]), int(order[-1]) + 1), strict=True)
         else:
-            width, height = _size(self.reader.info.width, self.reader.info.height, self.reader.max_side)
+            width, height = size_within(self.reader.info.width, self.reader.info.height, self.reader.max_side)
             size = max(1, CHUNK_BYTES // (3 * width * height))
             for first in range(0, len(order), size):
                 chunk = order[first : first + size]
@@ -220,19 +219,3 @@ class PingPongReader:
 def _info(times: Timeline, fps: Fraction, frames: int, variable: bool) -> VideoInfo:
     size, seconds = (times.width, times.height), float(frames / fps)
     return VideoInfo(*size, fps, frames, seconds, times.has_sound, times.rotation, variable)
-
-
-def _size(width: int, height: int, max_side: int | None) -> tuple[int, int]:
-    """As it is where small enough, else with both sides even and the longer one at most `max_side`."""
-    if max_side is None or max(width, height) <= max_side:
-        return width, height
-    share = max_side / max(width, height) / 2
-    return 2 * max(1, int(width * share)), 2 * max(1, int(height * share))
-
-
-def _shrunk(frame: np.ndarray, max_side: int | None) -> np.ndarray:
-    import cv2
-
-    height, width = frame.shape[:2]
-    size = _size(width, height, max_side)
-    return frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)

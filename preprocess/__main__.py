@@ -1,5 +1,9 @@
-"""`python -m preprocess source=synthetic|liveportrait|joyvasa … output=DIR`, or source=shards input=DIR: compose
-conf/preprocess.yaml, run it."""
+"""`python -m preprocess source=videos|synthetic|liveportrait|joyvasa … output=DIR`, or source=shards input=DIR: compose
+conf/preprocess.yaml, run it.
+
+Exit code 0: something was written, or all was there; 1: nothing was left to write, or the disk is full; 2: asked
+wrongly.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import sys
 
 os.environ.setdefault("WDS_SECURE", "1")
 
+STOPPED = 130  # as shells report a program that Ctrl-C ended
 IN_PLACE = "preprocess.features."  # adds to the dataset at input=
 
 
@@ -28,6 +33,9 @@ def _run(cfg) -> None:
     try:
         check_taken(cfg, HydraConfig.get().overrides.task)
         dataset = instantiate(cfg.source, seed=cfg.seed)(cfg.output)
+    except KeyboardInterrupt:
+        print("stopped; type the same command again to go on", file=sys.stderr)
+        sys.exit(STOPPED)
     except (ValueError, OSError, InstantiationException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise

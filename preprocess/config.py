@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-SHARED = ("input", "audio", "pairs", "min_frames", "features")
+SHARED = ("input", "audio", "pairs", "min_frames", "features", "metadata", "weights", "engine", "filters")
 
 
 @dataclass
@@ -22,16 +22,24 @@ class Root:
     audio: str | None = None
     pairs: str = MISSING
     min_frames: int = MISSING
+    metadata: str | None = None
+    weights: str = MISSING
+    engine: Any = MISSING
+    filters: Any = MISSING
 
 
 def check_taken(cfg: DictConfig, overrides: Sequence[str]) -> None:
     """Raise ValueError for a word like `audio=DIR` that the chosen source would never look at."""
-    taken = OmegaConf.to_container(cfg.source, resolve=False).values()
+    taken = _leaves(OmegaConf.to_container(cfg.source, resolve=False))
     given = {word.split("=")[0].split(".")[0].lstrip("+~") for word in overrides}
     surplus = [name for name in SHARED if name in given and f"${{{name}}}" not in taken]
     if surplus:
         words, source = ", ".join(f"{name}=" for name in surplus), cfg.source._target_.rsplit(".", 1)[-1]
         raise ValueError(f"{words} not taken by {source}; leave it out, or choose the source= that takes it")
+
+
+def _leaves(node: Any) -> list[Any]:
+    return [leaf for child in node.values() for leaf in _leaves(child)] if isinstance(node, dict) else [node]
 
 
 def conf_dir() -> Path:

@@ -24,9 +24,9 @@ from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS
 from joyvasa.motion import STD_FLOOR, MotionStats
 from joyvasa.unpickle import load_pickle
 from preprocess.importing import Candidate, Import, check_output, find_files
-from preprocess.pairing import nfc
 from preprocess.report import Report, Unusable, reason_of, shown
 from preprocess.splits import TRAIN, VALIDATION
+from preprocess.tables import nfc
 
 MOTIONS = "motions.pkl"
 LISTS = {"train.json": TRAIN, "test.json": VALIDATION}

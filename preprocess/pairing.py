@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import cycle
@@ -12,6 +10,7 @@ from pathlib import Path
 from joyvasa.data.shards import SPLITS
 from joyvasa.media import load_audio
 from preprocess.report import Report, Unusable, reason_of, shown
+from preprocess.tables import nfc, read_table
 
 COLUMNS = ("motion", "audio", "speaker", "split")
 
@@ -26,11 +25,6 @@ class Pair:
     voice_name: str
     speaker: str | None = None
     split: str | None = None
-
-
-def nfc(name: Path | str) -> str:
-    """A name whose accents are written one way: file systems disagree about é."""
-    return unicodedata.normalize("NFC", shown(name))
 
 
 def relative(path: Path, folder: Path) -> str:
@@ -104,22 +98,9 @@ def from_csv(file: Path, folder: Path | None, audio: Path | None, report: Report
 def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
     """(line, cells by column) of every row that is not empty."""
     try:
-        with open(file, encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restval="")
-            header = [name.strip() for name in reader.fieldnames or ()]
-            if not {"motion", "audio"} <= set(header) or not set(header) <= set(COLUMNS):
-                raise ValueError(f"header {', '.join(header) or 'missing'} (expected {','.join(COLUMNS)})")
-            reader.fieldnames = header
-            rows = [(reader.line_num, row) for row in reader]
-    except (ValueError, csv.Error) as error:
+        return read_table(file, COLUMNS, ("motion", "audio"), strangers=False)[0]
+    except ValueError as error:
         raise ValueError(f"pairs={shown(file)}: not a list of pairs in UTF-8: {error}") from error
-    surplus = [number for number, row in rows if None in row]
-    if surplus:
-        raise ValueError(
-            f"pairs={shown(file)}: line {surplus[0]} has more cells than the header; quote cells with commas"
-        )
-    cells = [(number, {name: row.get(name, "").strip() for name in COLUMNS}) for number, row in rows]
-    return [(number, row) for number, row in cells if any(row.values())]
 
 
 def _locate(name: str, column: str, folders: Sequence[Path | None]) -> Path:

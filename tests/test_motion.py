@@ -31,6 +31,7 @@ from joyvasa.motion import (
     check_motion,
     euler_to_matrix,
     eye_closing,
+    interpolate,
     lip_opening,
     matrix_to_euler,
     official_normaliser,
@@ -158,6 +159,46 @@ def test_resampled_angles_pass_180_not_0(angle):
 def test_resampling_refuses_impossible_rates(fps, fps_out):
     with pytest.raises(ValueError, match="positive"):
         resample(motions(5)[0], fps, fps_out)
+
+
+def uneven(count: int = 60) -> np.ndarray:
+    """Seconds of frames that come 20 to 42 ms apart."""
+    return 0.5 + np.cumsum(np.random.default_rng(0).uniform(0.020, 0.042, count))
+
+
+def test_motion_of_uneven_times_reads_a_line_exactly_and_holds_both_ends():
+    times, at = uneven(), np.arange(80) / 25
+    line = np.repeat(np.sin(0.1) * times[:, None], CHANNELS, 1)
+    found = interpolate(line, times, at)
+    assert found.dtype == np.float32 and found.shape == (80, CHANNELS)
+    held = np.sin(0.1) * np.clip(at, times[0], times[-1])
+    np.testing.assert_allclose(found, np.repeat(held[:, None], CHANNELS, 1), atol=1e-6)
+    np.testing.assert_allclose(interpolate(line, times, times), line, atol=1e-6)
+
+
+def test_motion_at_a_constant_rate_is_resampled_as_by_its_times():
+    motion = motions(60)[0]
+    by_times = interpolate(motion, np.arange(60) / 30, np.arange(50) / 25)
+    np.testing.assert_allclose(by_times, resample(motion, 30), atol=1e-5)
+
+
+def test_angles_of_uneven_times_pass_180_and_ratios_are_no_angles():
+    times = uneven(6)
+    motion = np.zeros((6, CHANNELS))
+    motion[:, YAW] = [170, 175, 179, -179, -175, -170]
+    at = np.linspace(times[0], times[-1], 40)
+    assert np.abs(interpolate(motion, times, at)[:, YAW]).min() >= 170 - 1e-4
+    ratios = np.array([[0.1, 400.0, -400.0]] * 6)
+    np.testing.assert_allclose(interpolate(ratios, times, at), np.tile(ratios[:1], (40, 1)), rtol=1e-6)
+
+
+def test_motion_without_frames_or_with_unordered_times_is_refused():
+    motion = motions(3)[0]
+    with pytest.raises(ValueError, match="0 frames"):
+        interpolate(motion[:0], np.zeros(0), np.zeros(2))
+    for times in ([0.0, 0.04], [0.0, 0.04, 0.04], [0.0, 0.08, 0.04], [0.0, np.nan, 1.0]):
+        with pytest.raises(ValueError, match="3 frames .*strictly rising"):
+            interpolate(motion, np.array(times), np.zeros(2))
 
 
 def test_statistics_are_those_of_all_frames_together():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from joyvasa.decoding import Damaged
 from joyvasa.film import write_video
 from joyvasa.video import PingPongReader, VideoReader, ping_pong, probe_video, read_frames
 
@@ -150,6 +151,7 @@ def test_bad_films_name_the_file_and_the_reason(film, tmp_path):
             with pytest.raises(ValueError, match=reason) as caught:
                 read(tmp_path / name)
             assert str(tmp_path / name) in str(caught.value)
+            assert isinstance(caught.value, Damaged) == (name in ("cut.mp4", "head.mp4"))
     for name in ("absent.mp4", "."):
         with pytest.raises(FileNotFoundError, match="no such video file"):
             probe_video(tmp_path / name)

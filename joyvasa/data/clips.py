@@ -35,7 +35,8 @@ class Clip:
 
     motion (T, 70) float32 un-normalised; audio (640 T,) float32, 16 kHz, in [-1, 1]; meta: what KEY.json holds, with
     at least `speaker` and `split`; truth (T, 70): the part of the motion that audio determines, where known; features
-    (T, W): those of a frozen speech encoder that heard the whole clip, where asked for.
+    (T, W): those of a frozen speech encoder that heard the whole clip, where asked for. render: members of the render/
+    group by ending (see joyvasa.data.shard_writer), where the clip was made from a picture.
     """
 
     key: str
@@ -44,6 +45,7 @@ class Clip:
     meta: dict[str, Any]
     truth: np.ndarray | None = None
     features: np.ndarray | None = None
+    render: dict[str, bytes] | None = None
 
 
 class Member(NamedTuple):
@@ -140,8 +142,12 @@ class ClipEntry:
         except json.JSONDecodeError as error:
             raise self._error(f"unreadable JSON ({error})", META) from error
 
+    def stored(self, name: str) -> bytes:
+        """A member as it is stored, like `render/jpg`. Raises KeyError where the clip has none of this name."""
+        return self._bytes(name)
+
     def load(self) -> Clip:
-        """The whole clip."""
+        """The whole clip but for its cached features and pictures."""
         return Clip(self.key, self.motion(), self.audio(), self.meta(), self.truth())
 
     def _error(self, problem: str, name: str) -> DatasetError:

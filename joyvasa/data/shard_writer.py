@@ -44,6 +44,13 @@ GROUPS = {
         "json": "id, speaker, split, frames, source and what else is known",
     },
     "truth": {"npy": "float32 (frames, 70): the part of the motion that audio determines"},
+    "render": {
+        "jpg": "the reference picture: the face of one frame, cut out upright",
+        "npy": "float32 (21, 3): canonical keypoints of the reference picture",
+        "json": "where the reference picture was cut from",
+        "ratios.npy": "float32 (frames, 3): how far left eye, right eye and lips are open, where known",
+        "mp4": "of validation clips: the face with its sound, 25 a second",
+    },
 }
 
 
@@ -138,9 +145,9 @@ def write_dataset(
 ) -> DatasetInfo:
     """Write clips, taken one at a time, as shards with statistics of the training split and dataset.json.
 
-    Either every clip carries `truth` or none does. Raises DatasetError for a folder that holds a dataset already, for
-    no clip, a repeated key, a speaker in two splits, and a clip that breaks the format (named); leftovers of an
-    interrupted writing are removed.
+    Either every clip carries `truth` or none does, and so with `render`. Raises DatasetError for a folder that holds a
+    dataset already, for no clip, a repeated key, a speaker in two splits, and a clip that breaks the format (named);
+    leftovers of an interrupted writing are removed.
     """
     folder = Path(folder)
     _clear(folder)
@@ -158,7 +165,7 @@ def write_dataset(
             if groups != set(columns):
                 raise DatasetError(
                     f"clip {clip.key}: column groups {sorted(columns)} (expected {sorted(groups)}, as before); "
-                    "give truth for all clips or for none"
+                    "give truth and render for all clips or for none"
                 )
             split = clip.meta["split"]
             claim_speaker(home, clip.meta["speaker"], split, folder)
@@ -213,11 +220,17 @@ def _columns(clip: Clip) -> dict[str, dict[str, bytes]]:
             AUDIO: encode_flac(clip.audio),
             META: _json_bytes({"id": clip.key, **clip.meta, "frames": frames}),
         }
-        if clip.truth is None:
-            return {"core": core}
-        if np.shape(clip.truth) != np.shape(clip.motion):
-            raise ValueError(f"truth of shape {np.shape(clip.truth)} (expected {np.shape(clip.motion)}, as the motion)")
-        return {"core": core, "truth": {"npy": npy_bytes(check_motion(clip.truth, where))}}
+        columns = {"core": core}
+        if clip.truth is not None:
+            if np.shape(clip.truth) != np.shape(clip.motion):
+                shapes = f"{np.shape(clip.truth)} (expected {np.shape(clip.motion)}, as the motion)"
+                raise ValueError(f"truth of shape {shapes}")
+            columns["truth"] = {"npy": npy_bytes(check_motion(clip.truth, where))}
+        if clip.render is not None:
+            if surplus := clip.render.keys() - GROUPS["render"].keys():
+                raise ValueError(f"render has {', '.join(sorted(surplus))} (expected {', '.join(GROUPS['render'])})")
+            columns["render"] = clip.render
+        return columns
     except (TypeError, ValueError) as error:
         raise DatasetError(f"{where}: {str(error).removeprefix(f'{where}: ')}") from error
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from joyvasa.faces.crop import CropSpec, crop, crop_transform, face_square, invert, move_points
 from joyvasa.faces.face import Detector, Face
-from joyvasa.faces.onnx_files import checked_file, providers
 from joyvasa.faces.ratios import LANDMARKS
+from joyvasa.onnx_files import checked_file, providers
 
 ENTRY, FILE = "liveportrait", "landmark.onnx"
 INPUT = CropSpec(scale=1.5, vx=0.0, vy=-0.1, size=224, rotate=True)

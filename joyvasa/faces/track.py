@@ -6,23 +6,26 @@ the crop behind a moving head. Shape suffixes: T frames, N landmarks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
 from joyvasa.faces.choose import choose_face
-from joyvasa.faces.crop import FaceSquare, face_square
+from joyvasa.faces.crop import face_square
 from joyvasa.faces.face import Detector, Face, check_image, overlap
 
 THUMBNAIL = (48, 48)
-CUT_LEVEL = 28.0  # mean grey levels between thumbnails: lively heads stayed below 21, cuts were above 37
+CUT_LEVEL = 28.0  # mean grey levels between thumbnails: lively heads stayed below 21, cuts were above 34
+FLAT = 6.0  # grey levels between the lightest and the darkest of a line: less is a bar beside or above a picture
+SAME_SCENE = 0.55  # correlation of thumbnails: lively heads stayed above 0.62, cuts were below 0.52
 SAME_FACE = 0.3  # overlap of a face with itself at the last detection
 LOST_FRAMES = 50  # unseen for so long, the face is chosen anew
 MEDIAN = 5  # detections: a single false box among them does not move the track
+# How far a false box is from the median: shares of the square's side, and its logarithm. Shaken heads stay below 0.35.
+FALSE_SHIFT, FALSE_GROWTH = 0.4, 0.2
 
 
 @dataclass(eq=False)
@@ -96,33 +99,37 @@ def follow(
     if every < 1:
         raise ValueError(f"every={every} frames (expected at least 1)")
     segments: list[Segment] = []
-    before, due = None, 0  # the frame before, with its thumbnail: that it was a shot's last shows one frame later
-    look = partial(_look, detector, wanted, where)
-    for index, frame in enumerate(frames):
-        check_image(frame, f"{where}, frame {index}")
-        thumbnail = _thumbnail(frame)
-        if before is None or np.abs(thumbnail - before[1]).mean() > CUT_LEVEL:
-            if segments:
-                look(segments[-1], before[0], index - 1)
+    due = 0
+    for index, frame, opens, closes in in_shots(frames, where):
+        if opens:
             segments.append(Segment(index, index))
             due = index
-        segments[-1].stop = index + 1
-        before = frame, thumbnail
-        if index >= due and look(segments[-1], frame, index):
-            due = index + every
-    if segments:
-        look(segments[-1], before[0], segments[-1].stop - 1)
+        shot = segments[-1]
+        shot.stop = index + 1
+        if index >= due or closes:
+            shot.sought.add(index)
+            face = _same(detector.detect(frame), shot.found, index, wanted, f"{where}, frame {index}")
+            if face is not None:
+                shot.found[index] = face
+                due = index + every
     return segments
 
 
-def _look(detector: Detector, wanted: int | None, where: str, shot: Segment, frame: np.ndarray, index: int) -> bool:
-    """Seek the face in a frame of the shot, unless that was done; whether it is there."""
-    if index not in shot.sought:
-        shot.sought.add(index)
-        face = _same(detector.detect(frame), shot.found, index, wanted, f"{where}, frame {index}")
-        if face is not None:
-            shot.found[index] = face
-    return index in shot.found
+def in_shots(frames: Iterable[np.ndarray], where: str) -> Iterator[tuple[int, np.ndarray, bool, bool]]:
+    """(index, frame, whether it opens a shot, whether it closes one) for uint8 RGB (H, W, 3) frames.
+
+    That a frame closes a shot shows by the next one: two frames are held. Raises ValueError for another kind of array.
+    """
+    before = None
+    for index, frame in enumerate(frames):
+        check_image(frame, f"{where}, frame {index}")
+        thumbnail = _thumbnail(frame)
+        opens = before is None or _is_cut(before[1], thumbnail)
+        if before is not None:
+            yield index - 1, before[0], before[2], opens
+        before = frame, thumbnail, opens
+    if before is not None:
+        yield index, before[0], before[2], True
 
 
 def _same(seen: list[Face], found: dict[int, Face], index: int, wanted: int | None, where: str) -> Face | None:
@@ -141,6 +148,21 @@ def _thumbnail(frame: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
+def _is_cut(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two thumbnails in a row are of different scenes; bars around a small picture hide nothing."""
+    if np.abs(one - other).mean() > CUT_LEVEL:
+        return True
+    inside = np.ix_(*(np.maximum(np.ptp(one, axis=axis), np.ptp(other, axis=axis)) > FLAT for axis in (1, 0)))
+    one, other = one[inside], other[inside]
+    if one.size == 0 or np.abs(one - other).mean() <= CUT_LEVEL:
+        return False
+    one, other = (
+        one - one.mean(),
+        other - other.mean(),
+    )  # before a plain wall the head is all there is, and may be lively
+    return float((one * other).sum()) < SAME_SCENE * float(np.sqrt(np.square(one).sum() * np.square(other).sum()))
+
+
 def fill(segment: Segment, smoothing_frames: float) -> list[Face]:
     """A face for every frame of a segment: between detections on a straight line, before and after them standing still.
 
@@ -148,17 +170,38 @@ def fill(segment: Segment, smoothing_frames: float) -> list[Face]:
     """
     at, seen = list(segment.found), list(segment.found.values())
     times_T = np.arange(segment.start, segment.stop)
-    rows = np.array([_numbers(face, face_square(face)) for face in seen])
-    rows[:, ROLL] = np.rad2deg(np.unwrap(np.deg2rad(rows[:, ROLL])))
-    if len(rows) >= MEDIAN:
-        rows = median_filter(rows, size=(MEDIAN, 1), mode="nearest")
-    tracks = smooth(_between(times_T, at, rows), smoothing_frames)
+    tracks = path_of(times_T, np.array(at), np.array([numbers(face) for face in seen]), smoothing_frames)
     landmarks = _landmarks(times_T, at, seen)
-    scores = _between(times_T, at, np.array([[face.score] for face in seen]))[:, 0]
+    scores = between(times_T, at, np.array([[face.score] for face in seen]))[:, 0]
     return [
         _face(row, float(score), seen[0].detector, None if landmarks is None else landmarks[index])
         for index, (row, score) in enumerate(zip(tracks, scores, strict=True))
     ]
+
+
+def path_of(times_T: np.ndarray, at_L: np.ndarray, rows_L8: np.ndarray, smoothing_frames: float) -> np.ndarray:
+    """`numbers` of what was seen at the times at_L -> (T, 8): single false ones taken out, filled in, smoothed."""
+    rows = rows_L8.copy()
+    rows[:, ROLL] = np.rad2deg(np.unwrap(np.deg2rad(rows[:, ROLL])))
+    return smooth(between(times_T, at_L, _steady(rows)), smoothing_frames)
+
+
+def _steady(rows_L8: np.ndarray) -> np.ndarray:
+    """Medians of sides and roll, which change slowly, and of the places of false boxes; other places stay: a median
+    would leave the square behind a head that shakes."""
+    if len(rows_L8) < MEDIAN:
+        return rows_L8
+    medians = median_filter(rows_L8, size=(MEDIAN, 1), mode="nearest")
+    off = rows_L8[:, SQUARE] - medians[:, SQUARE]
+    shift = np.hypot(off[:, 0], off[:, 1]) / np.exp(medians[:, SQUARE][:, 2])
+    true = (shift <= FALSE_SHIFT) & (np.abs(off[:, 2]) <= FALSE_GROWTH)
+    medians[np.ix_(true, CENTRES)] = rows_L8[np.ix_(true, CENTRES)]
+    return medians
+
+
+def squares_of(path_T8: np.ndarray) -> np.ndarray:
+    """A path -> (T, 4): centre x, y and side of the square, roll in degrees."""
+    return np.column_stack([path_T8[:, SQUARE][:, :2], np.exp(path_T8[:, SQUARE][:, 2]), path_T8[:, ROLL]])
 
 
 def smooth(values: np.ndarray, frames: float) -> np.ndarray:
@@ -174,9 +217,12 @@ def smooth(values: np.ndarray, frames: float) -> np.ndarray:
 
 # Of a row: middle of the box, logarithms of its sides, middle and logarithm of the side of the square, roll.
 BOX, SQUARE, ROLL = slice(0, 4), slice(4, 7), 7
+CENTRES = (0, 1, 4, 5)
 
 
-def _numbers(face: Face, square: FaceSquare) -> list[float]:
+def numbers(face: Face) -> list[float]:
+    """The row of a face. Raises as `face_square`."""
+    square = face_square(face)
     sides = np.log([face.box[2], face.box[3], square.side])
     return [*face.centre, sides[0], sides[1], *square.centre, sides[2], square.roll_deg]
 
@@ -190,8 +236,9 @@ def _face(row: np.ndarray, score: float, detector: str, landmarks: np.ndarray | 
     return Face(box, float(row[ROLL]), score, detector, landmarks, square)
 
 
-def _between(times_T: np.ndarray, at: list[int], rows: np.ndarray) -> np.ndarray:
-    return np.stack([np.interp(times_T, at, column) for column in rows.T], axis=1)
+def between(times_T: np.ndarray, at_L: Sequence[float], rows: np.ndarray) -> np.ndarray:
+    """Rows (L, C) known at the times at_L -> (T, C): on straight lines, held before the first and behind the last."""
+    return np.stack([np.interp(times_T, at_L, column) for column in rows.T], axis=1)
 
 
 def _landmarks(times_T: np.ndarray, at: list[int], seen: list[Face]) -> np.ndarray | None:
@@ -199,4 +246,4 @@ def _landmarks(times_T: np.ndarray, at: list[int], seen: list[Face]) -> np.ndarr
     if len({None if face.landmarks is None else len(face.landmarks) for face in seen}) > 1 or seen[0].landmarks is None:
         return None
     points = np.stack([face.landmarks for face in seen])
-    return _between(times_T, at, points.reshape(len(seen), -1)).reshape(len(times_T), -1, 2)
+    return between(times_T, at, points.reshape(len(seen), -1)).reshape(len(times_T), -1, 2)

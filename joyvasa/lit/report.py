@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from joyvasa.lit.chart import Point, line_chart, number
+from joyvasa.chart import Point, line_chart, number
 from joyvasa.lit.run_logger import PROBLEMS
 from joyvasa.media import replacing
 

@@ -5,7 +5,7 @@ import pytest
 
 from joyvasa.faces.crop import OFFICIAL_CROP, crop_transform, move_points
 from joyvasa.faces.face import Face
-from joyvasa.faces.track import follow, smooth, track_faces
+from joyvasa.faces.track import follow, in_shots, smooth, track_faces
 
 
 class Scripted:
@@ -85,6 +85,13 @@ def test_one_false_box_does_not_move_the_track():
     np.testing.assert_allclose([each.box[0] for each in track.faces], 100.0)
 
 
+def test_a_shaken_head_is_followed_to_its_turning_points():
+    places = [100.0 + 25 * np.sin(2 * np.pi * index / 8) for index in range(41)]
+    detector = Scripted(lambda index: [face(places[index])])
+    track = track_faces(frames(41), detector, **HOW | {"every": 2, "smoothing_frames": 0.0})
+    np.testing.assert_allclose([each.box[0] for each in track.faces][::2], places[::2], atol=1e-6)
+
+
 def test_a_cut_begins_a_segment_that_the_smoothing_does_not_cross():
     detector = Scripted(lambda index: [face(10.0 if index < 10 else 300.0)])
     track = track_faces(frames(20, lambda index: index >= 10), detector, **HOW | {"every": 4})
@@ -154,3 +161,28 @@ def test_frames_are_taken_one_by_one_and_not_kept():
             yield frame
 
     track_faces(counted(), Scripted(lambda index: [face(10.0)]), **HOW)
+
+
+def test_shots_open_and_close_with_their_frames():
+    moments = list(in_shots(frames(7, lambda index: int(index >= 3) + int(index >= 4)), "v.mp4"))
+    assert [moment[0] for moment in moments] == [*range(7)]
+    assert [moment[0] for moment in moments if moment[2]] == [0, 3, 4]
+    assert [moment[0] for moment in moments if moment[3]] == [2, 3, 6]
+    assert list(in_shots([], "v.mp4")) == []
+
+
+@pytest.mark.parametrize("bars", [0, 90])
+def test_bars_hide_no_cut(bars):
+    rng = np.random.default_rng(0)
+    scenes = [np.kron(rng.integers(0, 255, (8, 8, 1)), np.ones((16, 16, 3))).astype(np.uint8) for _ in range(2)]
+    sides = ((0, 0), (256, 256), (0, 0))
+    film = [np.pad(scenes[index >= 3], sides, constant_values=bars) for index in range(6)]
+    assert [moment[0] for moment in in_shots(film, "v.mp4") if moment[2]] == [0, 3]
+
+
+def test_a_lively_head_before_a_plain_wall_is_no_cut():
+    y, x = np.mgrid[:128, :256]
+    film = [255 * np.exp(-(((x - place) / 30) ** 2) - ((y - 64) / 50) ** 2) for place in (108, 128, 148, 128, 108)]
+    assert np.abs(film[0] - film[1])[:, 60:196].mean() > 28
+    film = [np.repeat(frame.astype(np.uint8)[..., None], 3, axis=2) for frame in film]
+    assert sum(moment[2] for moment in in_shots(film, "v.mp4")) == 1

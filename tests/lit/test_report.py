@@ -9,7 +9,6 @@ import xml.etree.ElementTree as ElementTree
 
 import pytest
 
-from joyvasa.lit.chart import line_chart, number, smooth, thin, ticks
 from joyvasa.lit.csv_logger import CurveLogger
 from joyvasa.lit.report import best_of
 
@@ -62,28 +61,3 @@ def test_best_is_least_for_losses_greatest_for_correlations_and_nothing_for_rati
     points = [(0, math.nan), (1, 2.0), (2, 1.0), (3, 2.0)]
     assert best_of("val/loss", points) == (2, 1.0) and best_of("val/lip_pc1", points) == (1, 2.0)
     assert best_of("val/std_ratio_lips", points) is None
-
-
-def test_thinning_keeps_the_ends_of_the_range_and_smoothing_a_constant():
-    points = [(step, math.sin(step / 50)) for step in range(5000)] + [(5000, 9.0)]
-    kept = thin(points)
-    assert len(kept) <= 402 and kept == sorted(kept) and set(kept) <= set(points)
-    assert {max(value for _, value in part) for part in (kept, points)} == {9.0}
-    assert smooth([(step, 0.3) for step in range(200)]) == [(step, pytest.approx(0.3)) for step in range(200)]
-
-
-@pytest.mark.parametrize("values", [[1.0], [0.0, 0.0], [-5.0, 1e9], [1e-9, 1e3], [math.nan, 2.0], [math.inf], []])
-def test_any_curve_is_a_picture(values):
-    points = list(enumerate(values))
-    svg = ElementTree.fromstring(line_chart("a<b", points, last_step=3, noisy=True))
-    assert svg.get("aria-label") == "a<b"
-    finite = [value for value in values if math.isfinite(value)]
-    assert len(json.loads(svg.get("data-points"))) == len(finite)
-    assert ("not finite" in ElementTree.tostring(svg, encoding="unicode")) == (len(finite) < len(values))
-    places = [float(at) for line in svg.iter("polyline") for at in re.split("[ ,]", line.get("points"))]
-    assert all(0 <= at <= 340 for at in places)
-
-
-def test_marks_are_round_and_within():
-    assert ticks(0.0, 1.0) == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    assert [number(value) for value in (0, 1234.5, 45_600, 3_000_000, 3e-5)] == ["0", "1234", "45.6k", "3M", "3e-05"]

@@ -79,8 +79,10 @@ class ConvNeXt(nn.Module):
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         for smaller, stage in zip(self.downsample_layers, self.stages, strict=True):
             x = stage(smaller(x))
-        pooled = self.norm(x.mean((-2, -1)))
-        return {name: getattr(self, f"fc_{name}")(pooled) for name in HEADS}
+        # Within autocast too: keypoints and angles of 8 bits would shake.
+        with torch.autocast(x.device.type, enabled=False):
+            pooled = self.norm(x.to(self.norm.weight.dtype).mean((-2, -1)))
+            return {name: getattr(self, f"fc_{name}")(pooled) for name in HEADS}
 
 
 HEADS = ("pitch", "yaw", "roll", "t", "exp", "scale", "kp")

@@ -1,10 +1,11 @@
-"""A curve as inline SVG: no library, no network, small enough that a page holds dozens."""
+"""Curves and histograms as inline SVG: no library, no network, small enough that a page holds dozens."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 
 Point = tuple[float, float]  # step, value
@@ -13,6 +14,8 @@ WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 340, 190, 46, 10, 26, 22  # pixels: th
 MOST_POINTS = 400  # drawn; of more, the least and the greatest of each interval of steps
 SMOOTHED_FROM, SMOOTHED_OVER = 60, 25  # curves of so many points get a running mean, over this part of them
 LOGARITHMIC_FROM = 30.0  # ratio of the greatest to the least value from which the axis is logarithmic
+BINS = 24  # of a histogram, at least half as many; their edges are round numbers
+TAIL = 0.005  # share of the values at either end that does not widen a histogram: they are in its outermost bars
 
 
 def thin(points: Sequence[Point], most: int = MOST_POINTS) -> list[Point]:
@@ -131,3 +134,99 @@ def _grid(x: _Axis, y: _Axis) -> list[str]:
         if mark >= 0 and mark == int(mark):
             parts.append(f'<text x="{x(mark)}" y="{HEIGHT - 6}" class="mark x">{number(mark)}</text>')
     return parts
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A threshold drawn into a histogram: where, and what is written beside it."""
+
+    value: float
+    label: str
+
+
+def histogram(name: str, groups: Sequence[tuple[str, Sequence[float]]], bounds: Sequence[Bound] = ()) -> str:
+    """How often each value came up. groups: (what they are called, values), drawn one on top of the other in bars of
+    the classes bar0, bar1, ...; values that are not finite are left out and counted beside the others.
+
+    A bound too far from all values to be drawn in scale stands at the edge with an arrow.
+    """
+    finite = [[value for value in values if math.isfinite(value)] for _, values in groups]
+    left_out = sum(len(values) for _, values in groups) - sum(map(len, finite))
+    told = f"{sum(map(len, finite)):,}" + (f" · {left_out:,} not finite" if left_out else "")
+    parts = [f'<text x="{LEFT}" y="15" class="title">{escape(name)}</text>']
+    parts.append(f'<text x="{WIDTH - RIGHT}" y="15" class="last">{told}</text>')
+    if not any(finite):
+        return _svg("".join(parts), name, [])
+    low, width, bins = _bins([value for values in finite for value in values], [bound.value for bound in bounds])
+    counts = [_counted(values, low, width, bins) for values in finite]
+    tallest = max(map(sum, zip(*counts, strict=True)))
+    parts += _frame(low, width, bins, tallest) + _bars([called for called, _ in groups], counts, low, width, tallest)
+    parts += [_bound(bound, row, low, low + bins * width) for row, bound in enumerate(bounds)]
+    return _svg("".join(parts), name, [])
+
+
+def _bins(values: Sequence[float], bounds: Sequence[float]) -> tuple[float, float, int]:
+    """Start, width and number of bars, edges at multiples of the width. Bounds are within, unless they would press the
+    values into a few bars: those farther away than three times the values' span are not."""
+    ordered = sorted(values)
+    tail = math.floor(len(ordered) * TAIL)
+    low, high = ordered[tail], ordered[-1 - tail]
+    reach = 3 * (high - low) or math.inf  # of equal values, where they lie is all there is to see
+    near = [bound for bound in bounds if low - reach <= bound <= high + reach]
+    low, high = min([low, *near]), max([high, *near])
+    marks = ticks(low, low + (high - low or abs(high) or 1.0), BINS)
+    width = marks[1] - marks[0]
+    first = math.floor(low / width + 1e-9)
+    return first * width, width, max(1, math.ceil(high / width - 1e-9) - first)
+
+
+def _counted(values: Sequence[float], low: float, width: float, bins: int) -> list[int]:
+    counts = [0] * bins
+    for value in values:
+        counts[min(max(math.floor((value - low) / width + 1e-9), 0), bins - 1)] += 1
+    return counts
+
+
+def _across(value: float, low: float, high: float) -> float:
+    return round(LEFT + (value - low) / (high - low) * (WIDTH - RIGHT - LEFT), 1)
+
+
+def _bars(called: Sequence[str], counts: Sequence[Sequence[int]], low: float, width: float, tallest: int) -> list[str]:
+    bins, parts = len(counts[0]), []
+    for place in range(bins):
+        left, right = (_across(place + side, 0, bins) for side in (0, 1))
+        edges = f"{number(low + place * width)} to {number(low + (place + 1) * width)}"
+        told = ", ".join(f"{row[place]:,} {name}" for name, row in zip(called, counts, strict=True))
+        bottom = HEIGHT - BOTTOM
+        for group, row in enumerate(counts):
+            if row[place]:
+                # A bar of one among thousands is still seen.
+                height = max(1.0, round(row[place] / tallest * (HEIGHT - BOTTOM - TOP), 1))
+                bottom = round(bottom - height, 1)
+                size = f'x="{left}" y="{bottom}" width="{round(max(right - left - 1, 1), 1)}" height="{height}"'
+                parts.append(f'<rect {size} class="bar{group}"><title>{edges}: {escape(told)}</title></rect>')
+    return parts
+
+
+def _frame(low: float, width: float, bins: int, tallest: int) -> list[str]:
+    parts = []
+    for mark in (mark for mark in ticks(0, tallest, 4) if mark == int(mark)):
+        at = round(HEIGHT - BOTTOM - mark / tallest * (HEIGHT - BOTTOM - TOP), 1)
+        parts.append(f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}" class="grid"/>')
+        parts.append(f'<text x="{LEFT - 5}" y="{at + 3.5}" class="mark y">{number(mark)}</text>')
+    for mark in ticks(low, low + bins * width):
+        at = _across(mark, low, low + bins * width)
+        kind = "mark x" if at < WIDTH - 2 * RIGHT else "mark y"  # at the edge, a centred number would be cut
+        parts.append(f'<text x="{at}" y="{HEIGHT - 6}" class="{kind}">{number(round(mark, 10))}</text>')
+    return parts
+
+
+def _bound(bound: Bound, row: int, low: float, high: float) -> str:
+    """A dashed line with its label on the side that has room, each label in a row of its own."""
+    near = (high - low) * 1e-6  # the edges are rounded
+    arrow = " ←" if bound.value < low - near else " →" if bound.value > high + near else ""
+    at = _across(min(max(bound.value, low), high), low, high)
+    room = at < (LEFT + WIDTH) / 2
+    place = f'x="{at + (4 if room else -4)}" y="{TOP + 9 + 13 * row}" text-anchor="{"start" if room else "end"}"'
+    line = f'<line x1="{at}" x2="{at}" y1="{TOP}" y2="{HEIGHT - BOTTOM}" class="bound"/>'
+    return f'{line}<text {place} class="bound">{escape(bound.label)}{arrow}</text>'

@@ -1,0 +1,1 @@
+"""source=videos: folders of talking-face video -> shards, a small module a stage."""

@@ -1,0 +1,72 @@
+"""Tracks -> pieces of motion frames at 25 a second, none shorter than asked for and none longer.
+
+A track of more than max_seconds is cut in the fewest equal parts that are short enough. Where those would be shorter
+than min_seconds (possible only below twice that), as many parts of max_seconds are taken as the track holds of
+min_seconds, and its end, shorter than min_seconds, is left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from joyvasa.motion import FPS
+from preprocess.videos.records import FaceTrack, Look, Piece, Unusable
+from preprocess.videos.settings import Filters
+
+EPSILON = 1e-6  # of a frame, by which times are rounded
+
+
+def pieces(
+    looks: Sequence[Look], times_T: np.ndarray, duration: float, filters: Filters
+) -> tuple[list[Piece], list[tuple[Piece, Unusable]]]:
+    """(pieces, what is too short for one), each in rising order; tracks are numbered through the film.
+
+    times_T: seconds of all kept frames of the film. duration: the end of its last frame. Motion frame k belongs to the
+    track that is shown at k / 25 s: from the time of its first frame to that of the frame behind it.
+    """
+    shortest = math.ceil(filters.min_seconds * FPS - EPSILON)
+    longest = max(shortest, math.floor(filters.max_seconds * FPS + EPSILON))
+    kept: list[Piece] = []
+    short: list[tuple[Piece, Unusable]] = []
+    tracks = [track for each in looks for track in each.tracks]
+    for parent, track in enumerate(tracks):
+        begin = float(times_T[track.start])
+        end = float(times_T[track.stop]) if track.stop < len(times_T) else duration
+        first, last = (math.ceil(FPS * moment - EPSILON) for moment in (begin, end))
+        sizes = _sizes(last - first, shortest, longest)
+        bounds = [first, *(first + np.cumsum(sizes, dtype=int)).tolist()]
+        for part, (low, high) in enumerate(zip(bounds, bounds[1:], strict=False)):
+            kept.append(_piece(track, times_T, parent, part, low, high))
+        if bounds[-1] < last or not sizes:
+            rest = _piece(track, times_T, parent, len(sizes), bounds[-1], last)
+            short.append((rest, _too_short(rest, filters, bool(sizes))))
+    return kept, short
+
+
+def _sizes(frames: int, shortest: int, longest: int) -> list[int]:
+    """Motion frames of every part of a track of so many."""
+    if frames < shortest:
+        return []
+    count = -(-frames // longest)
+    if frames // count >= shortest:
+        return [frames * (part + 1) // count - frames * part // count for part in range(count)]
+    return [longest] * (frames // shortest)
+
+
+def _piece(track: FaceTrack, times_T: np.ndarray, parent: int, part: int, first: int, last: int) -> Piece:
+    """With the kept frames of the track between which motion frames [first, last) lie."""
+    shown = times_T[track.start : track.stop]
+    start = int(np.searchsorted(shown, first / FPS + EPSILON, side="right")) - 1
+    stop = int(np.searchsorted(shown, (last - 1) / FPS - EPSILON, side="left")) + 1
+    start = min(max(start, 0), len(shown) - 1)
+    stop = min(max(stop, start + 1), len(shown))
+    return Piece(parent, part, track.start + start, track.start + stop, first, last, {})
+
+
+def _too_short(rest: Piece, filters: Filters, is_rest: bool) -> Unusable:
+    what = "the rest of a track cut at filters.max_seconds" if is_rest else "the face is there"
+    words = f"{what} for {rest.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})"
+    return Unusable("short", words)

@@ -1,0 +1,36 @@
+"""What a run shows while it works: files, frames a second, rejected, time left."""
+
+from __future__ import annotations
+
+import time
+
+from tqdm import tqdm
+
+
+class Bar:
+    """A bar over files; `tick` is told the frames that all workers have read so far."""
+
+    def __init__(self, what: str, files: int):
+        self._bar = tqdm(total=files, desc=what, unit="file", dynamic_ncols=True)
+        self._rejected, self._begin, self._frames = 0, time.monotonic(), 0
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.close()
+
+    def file(self, rejected: bool) -> None:
+        """A file is done."""
+        self._rejected += rejected
+        self._bar.update()
+        self._show()
+
+    def tick(self, frames: int) -> None:
+        """Frames read since the last tick."""
+        self._frames += frames
+        self._show()
+
+    def _show(self) -> None:
+        speed = self._frames / max(time.monotonic() - self._begin, 1e-3)
+        self._bar.set_postfix_str(f"{self._frames} frames, {speed:.0f}/s, {self._rejected} rejected", refresh=True)

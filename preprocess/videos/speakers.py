@@ -1,0 +1,174 @@
+"""Who speaks in which clip, from what there is: metadata, faces, folders, or the files themselves.
+
+Splits are made by speaker. Where it is not sure whether two clips are of one person they are taken to be: a voice in
+two splits would be judged by models that know it. No name depends on the order of the files.
+
+U units (a face followed through one shot), E numbers of an embedding.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from preprocess.report import Report
+from preprocess.tables import nfc
+
+WAYS = ("auto", "metadata", "faces", "folder", "file")
+PICTURES = 4  # of one shot, all of one face: more would say the same
+BLOCK = 256  # rows of the table of cosines that are held at once
+PULL = "python -m joyvasa.weights pull insightface"
+
+# A JPEG -> (E,) of length 1, or None where no face is seen in it.
+Embedder = Callable[[bytes], np.ndarray | None]
+Unit = tuple[str, int]  # source, parent
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """What a clip's speaker is found by.
+
+    key: names the clip. source, sha256, folder: of its file, as in records.Source and records.Probed. parent: the shot
+    in that file. speaker: of the metadata. picture: gives the reference picture as JPEG bytes when it is asked for.
+    """
+
+    key: str
+    source: str
+    sha256: str
+    folder: str
+    parent: int
+    speaker: str | None
+    picture: Callable[[], bytes]
+
+
+def name_speakers(
+    clips: Sequence[ClipFacts], how: str, embed: Embedder | None, report: Report, *, same_face: float
+) -> dict[str, str]:
+    """Clip key -> speaker.
+
+    how: one of WAYS. "auto" takes the metadata's speaker; where there is none, the face, if there is an embedder; else
+    the folder, if films lie in several; else the file. Any other takes that alone, and the file where it says nothing.
+    same_face: cosine from which two faces are one person's. Every fallback is remarked on.
+    Raises ValueError for another `how`, and for "faces" without an embedder.
+    """
+    if how not in WAYS:
+        raise ValueError(f"source.speaker={how} (expected one of {', '.join(WAYS)})")
+    if how == "faces" and embed is None:
+        raise ValueError(f"source.speaker=faces: the networks that tell faces apart are missing; type `{PULL}`")
+    said = {clip.key: plain(clip.speaker) for clip in clips if clip.speaker} if how in ("auto", "metadata") else {}
+    if how in ("auto", "faces") and embed is not None and len(said) < len(clips):
+        said |= by_face(clips, said, embed, report, same_face=same_face)
+    folders = by_folder(clips) if how in ("auto", "folder") else {}
+    placed = [clip for clip in clips if clip.key not in said and clip.key in folders]
+    files = [clip for clip in clips if clip.key not in said and clip.key not in folders]
+    faceless = "no face seen" if embed else f"no face embeddings: type `{PULL}`"
+    why = {
+        "auto": f"no metadata, {faceless}",
+        "metadata": "no metadata",
+        "faces": faceless,
+        "folder": "none of its own",
+    }
+    if how == "auto":
+        _tell("folder", placed, why[how], report)
+    if how != "file":
+        _tell("file", files, why[how] + (", no folder of its own" if how == "auto" else ""), report)
+    return {clip.key: said.get(clip.key) or folders.get(clip.key) or by_file(clip.source) for clip in clips}
+
+
+def plain(name: str) -> str:
+    """A name in one line of signs that can be seen: the others are spelt out."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in nfc(name).strip())
+
+
+def by_file(source: str) -> str:
+    """A file's name without its ending: two formats of one film are one speaker."""
+    return plain(str(PurePosixPath(source).with_suffix(""))) or plain(source)
+
+
+def by_folder(clips: Sequence[ClipFacts]) -> dict[str, str]:
+    """Clip key -> the folder in which all of a speaker's films lie, for those in a folder of their own.
+
+    It is the first one below what all folders share: `id1/interview/1.mp4` and `id2/news/1.mp4` are of id1 and id2.
+    """
+    parts = {clip.folder: PurePosixPath(clip.folder).parts for clip in clips}
+    depth = len(os.path.commonprefix(list(parts.values())))
+    return {
+        clip.key: plain("/".join(parts[clip.folder][: depth + 1])) for clip in clips if len(parts[clip.folder]) > depth
+    }
+
+
+def by_face(
+    clips: Sequence[ClipFacts], said: dict[str, str], embed: Embedder, report: Report, *, same_face: float
+) -> dict[str, str]:
+    """Clip key -> speaker of the clips that `said` does not name and in whose shots a face is seen.
+
+    A shot without one counts to its file's only other face. Faces form chains of likeness (single linkage): who is like
+    anybody of a group belongs to it. A group with one name among its clips takes that; otherwise it is called after the
+    bytes of its first member, whatever that file is called.
+    """
+    units: dict[Unit, list[ClipFacts]] = defaultdict(list)
+    for clip in sorted(clips, key=lambda clip: clip.key):
+        units[clip.source, clip.parent].append(clip)
+    means = {unit: mean for unit in sorted(units) if (mean := _mean_face(units[unit], embed)) is not None}
+    speakers: dict[str, str] = {}
+    for group in _alike(means, same_face):
+        members = [clip for unit in group for clip in units[unit]]
+        names = sorted({said[clip.key] for clip in members if clip.key in said})
+        first = min(f"{clip.sha256} {clip.parent}" for clip in members)
+        speaker = names[0] if len(names) == 1 else f"face-{hashlib.sha256(first.encode()).hexdigest()[:12]}"
+        unnamed = [clip for clip in members if clip.key not in said]
+        speakers |= {clip.key: speaker for clip in unnamed}
+        if len(names) > 1:
+            reason = f"one face by its likeness, but the metadata has {', '.join(names)}; {len(unnamed)} clips without"
+            report.remark(speaker, "names differ", f"{reason} a name are {speaker}")
+    in_file: dict[str, set[str]] = defaultdict(set)
+    for clip in clips:
+        in_file[clip.source] |= {speakers[clip.key]} if clip.key in speakers else set()
+    unseen = [clip for clip in clips if clip.key not in said and clip.key not in speakers]
+    return speakers | {clip.key: min(in_file[clip.source]) for clip in unseen if len(in_file[clip.source]) == 1}
+
+
+def _mean_face(clips: Sequence[ClipFacts], embed: Embedder) -> np.ndarray | None:
+    """(E,) of length 1 over pictures of a shot; None where no face is seen in any."""
+    chosen = sorted({round(place) for place in np.linspace(0, len(clips) - 1, PICTURES)})
+    seen = [face for at in chosen if (face := embed(clips[at].picture())) is not None]
+    if not seen:
+        return None
+    mean = np.mean(np.asarray(seen, np.float64), axis=0)
+    return (mean / max(np.linalg.norm(mean), np.finfo(np.float32).tiny)).astype(np.float32)
+
+
+def _alike(means: dict[Unit, np.ndarray], same_face: float) -> list[list[Unit]]:
+    """Groups of units, each in rising order, by a cosine of at least `same_face`."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    if not means:
+        return []
+    units, faces_UE = list(means), np.stack(list(means.values()))
+    label_U = np.arange(len(units))
+    for start in range(0, len(units), BLOCK):
+        row, column = np.nonzero(faces_UE[start : start + BLOCK] @ faces_UE[start:].T >= same_face)
+        ends = label_U[row + start], label_U[column + start]
+        _, merged = connected_components(
+            coo_matrix((np.ones(len(row), bool), ends), shape=(len(units),) * 2), directed=False
+        )
+        label_U = merged[label_U]
+    groups: dict[int, list[Unit]] = defaultdict(list)
+    for unit, label in zip(units, label_U.tolist(), strict=True):
+        groups[label].append(unit)
+    return list(groups.values())
+
+
+def _tell(what: str, clips: Sequence[ClipFacts], why: str, report: Report) -> None:
+    """Remark on clips whose speaker is a guess by place."""
+    if clips:
+        files = len({clip.source for clip in clips})
+        reason = f"each {what} counts as one for {len(clips)} clips of {files} files ({why})"
+        report.remark("speakers", f"speaker by {what}", reason)

@@ -1,0 +1,76 @@
+"""A file to work on, and the names of what is made of it: each tells the settings that it depends on."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preprocess.videos.journal import Journal, Verdict
+from preprocess.videos.records import Piece, Source
+from preprocess.videos.settings import Settings, fingerprint
+
+VERSION = "1"  # of what the stages compute: another number does all of it again
+SOUND = "sound.flac"
+
+
+@dataclass(frozen=True)
+class Task:
+    """One file to work on. folder: its staging. detector: name of the one that was opened in the parent; extractor:
+    identity of M, so that other weights make other fingerprints. films: for `shoot`, the pieces that get one."""
+
+    source: Source
+    folder: Path
+    settings: Settings
+    detector: str
+    extractor: dict[str, Any]
+    films: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return self.source.name
+
+    def looked(self, sha256: str) -> str:
+        return fingerprint(VERSION, sha256, self.detector, self.settings.decoding, self.settings.following)
+
+    def moved(self, sha256: str) -> str:
+        how = self.settings
+        return fingerprint(self.looked(sha256), how.filters, self.extractor, how.extracting, how.reference)
+
+    def piece(self, sha256: str, piece: Piece) -> str:
+        """Of a piece's motion: the filters decide which pieces there are, and nothing about one."""
+        how, place = self.settings, [piece.start, piece.stop, piece.first, piece.last]
+        return fingerprint(self.looked(sha256), self.extractor, how.extracting, how.reference, place)
+
+    @property
+    def unread(self) -> str:
+        """Of a file whose content could not be hashed."""
+        return fingerprint(VERSION, "unread")
+
+
+def settled(task: Task) -> bool:
+    """Whether this file was done by the same settings, and has not changed."""
+    journal = Journal.open(task.folder, task.source.path)
+    return journal.settled(task.moved(journal.probed.sha256) if journal.probed else task.unread)
+
+
+def look_file(folder: Path, done: str, number: int) -> Path:
+    return folder / f"look-{done}" / f"{number:04d}.safetensors"
+
+
+def film_name(verdict: Verdict, settings: Settings) -> str:
+    return f"film-{fingerprint(verdict.file or '', settings.reference)}.mp4"
+
+
+def forget_unused(task: Task) -> None:
+    """Remove from the staging what other settings left."""
+    journal = Journal.open(task.folder, task.source.path)
+    kept = {verdict.file for verdict in journal.verdicts} | {verdict.picture for verdict in journal.verdicts}
+    kept |= {film_name(verdict, task.settings) for verdict in journal.verdicts}
+    kept |= {f"look-{journal.looked}", (journal.rejected or {}).get("picture")}
+    for path in sorted(task.folder.glob("*-*")):
+        if path.name not in kept:
+            remove: Callable[[Path], None] = shutil.rmtree if path.is_dir() else Path.unlink
+            remove(path)

@@ -1,0 +1,159 @@
+"""The local engine: every task goes through its stages whatever dies beside it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from preprocess.config import conf_dir
+from preprocess.videos.engines import progress
+from preprocess.videos.engines.local import LocalEngine, cores, devices_of
+from preprocess.videos.engines.progress import Died
+from tests.preprocess.videos.engine_work import Rooted, Toy, look, make_tool, move, threads
+
+ROOT = Path(__file__).parents[3]
+
+
+def local(**changes):
+    return instantiate(OmegaConf.load(conf_dir() / "engine" / "local.yaml"), **{"devices": "cpu"} | changes)
+
+
+def run(engine, folder: Path, names: list[str], look=look, tick=None) -> dict[tuple[str, str], object]:
+    """(name, stage) -> what was reported; no stage is reported twice."""
+    said: dict[tuple[str, str], object] = {}
+
+    def report(toy: Toy, stage: str, result: object) -> None:
+        assert (toy.name, stage) not in said
+        said[toy.name, stage] = result
+
+    tasks = [Toy(name, folder) for name in names]
+    engine.run(tasks, look, move, partial(make_tool, folder / "tools"), report, tick)
+    return said
+
+
+def test_every_task_looks_then_moves_once_and_a_tool_is_made_once_a_process(tmp_path: Path):
+    names = [f"{number}" for number in range(6)] + ["dull"]
+    ticks: list[int] = []
+    said = run(local(workers=2), tmp_path, names, tick=ticks.append)
+    assert {key: said[key] for key in said if key[1] == "look"} == {(name, "look"): name != "dull" for name in names}
+    assert {name for name, stage in said if stage == "move"} == set(names) - {"dull"}
+    for name in names:
+        assert Toy(name, tmp_path).lines == ["look"] + ["move"] * (name != "dull")
+    tools = (tmp_path / "tools").read_text().split("\n")[:-1]
+    assert len(tools) == len(set(tools)) <= 2 and all(tool.endswith(" cpu") for tool in tools)
+    assert {f"{pid} {device}" for (_, stage), (pid, device) in _moves(said)} <= set(tools)
+    assert sum(ticks) == 10 * 7 + 6 and min(ticks) >= 0
+
+
+def _moves(said):
+    return [(key, result) for key, result in said.items() if key[1] == "move"]
+
+
+def test_a_gpu_has_one_process_that_moves_and_others_look(tmp_path: Path):
+    names = ["a", "b", "c", "d"]
+    said = run(local(workers=1, devices=["cuda:0", "cuda:7"]), tmp_path, names)
+    assert set(said) == {(name, stage) for name in names for stage in ("look", "move")}
+    tools = [tool.split() for tool in (tmp_path / "tools").read_text().splitlines()]
+    assert {device for _, device in tools} <= {"cuda:0", "cuda:7"} and len(tools) <= 2
+
+
+def test_a_killed_process_takes_only_its_task_which_is_tried_once_more(tmp_path: Path):
+    said = run(local(workers=2), tmp_path, ["a", "killed-once", "killed-look", "killed-move", "b"])
+    for name in ("a", "b", "killed-once"):
+        assert said[name, "look"] is True and said[name, "move"][1] == "cpu"
+    assert Toy("killed-once", tmp_path).lines == ["look", "look", "move"]
+    assert Toy("killed-look", tmp_path).lines == ["look", "look"]
+    assert Toy("killed-move", tmp_path).lines == ["look", "move", "move"]
+    for key in [("killed-look", "look"), ("killed-move", "move")]:
+        assert isinstance(said[key], Died) and "SIGKILL" in said[key].reason
+    assert ("killed-look", "move") not in said
+
+
+def test_what_a_stage_raises_stops_the_run(tmp_path: Path):
+    began = time.monotonic()
+    with pytest.raises(OSError, match="No space left on device"):
+        run(local(workers=2), tmp_path, ["slow", "full", "slow-too"])
+    assert time.monotonic() - began < 30  # the slow one did not end by itself
+
+
+def test_stages_that_no_process_can_load_are_no_death(tmp_path: Path):
+    with pytest.raises(ChildProcessError, match="before it began"):
+        run(local(workers=1), tmp_path, ["a"], look=Rooted())
+
+
+def test_nothing_to_do_starts_nothing(tmp_path: Path):
+    assert run(local(), tmp_path, []) == {}
+
+
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads": 0}])
+def test_a_number_below_one_is_refused(wrong):
+    with pytest.raises(ValueError, match="expected 1 or more"):
+        LocalEngine(**{"workers": None, "threads": 1, "devices": "cpu"} | wrong)
+
+
+def test_a_process_takes_the_threads_it_is_given(tmp_path: Path):
+    assert run(local(workers=1, threads=3), tmp_path, ["a"], look=threads) == {("a", "look"): (3, "3")}
+
+
+def test_devices_by_name_are_taken_as_they_are():
+    assert devices_of("cuda:1") == ("cuda:1",) and devices_of(["cpu"]) == ("cpu",)
+    assert local(devices="cuda:1").device == "cuda" and local().device == "cpu"
+    assert devices_of("auto")[0] in ("cpu", "cuda:0")
+    assert 1 <= cores() <= os.cpu_count()
+
+
+def test_counting_without_a_parent_does_nothing():
+    progress.advance(3)
+
+
+DRIVER = """
+import sys
+from functools import partial
+from pathlib import Path
+from tests.preprocess.videos.engine_work import Toy, look, make_tool, move
+from preprocess.videos.engines.local import LocalEngine
+
+if __name__ == "__main__":
+    folder = Path(sys.argv[1])
+    tasks = [Toy(f"slow-{number}", folder) for number in range(2)]
+    engine = LocalEngine(workers=2, threads=1, devices="cpu")
+    engine.run(tasks, look, move, partial(make_tool, folder / "tools"), print)
+"""
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_workers_end_with_the_parent(tmp_path: Path, stop: int):
+    """Ctrl-C goes to the whole group, SIGKILL to the parent alone."""
+    (tmp_path / "driver.py").write_text(DRIVER)
+    command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path)]
+    parent = subprocess.Popen(
+        command, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True, stderr=subprocess.PIPE, text=True
+    )
+    _until(lambda: len(list(tmp_path.glob("slow-*"))) == 2)
+    os.killpg(parent.pid, stop) if stop == signal.SIGINT else parent.kill()
+    _, errors = parent.communicate(timeout=20)
+    assert parent.returncode == -stop
+    assert errors.count("KeyboardInterrupt") == (stop == signal.SIGINT)
+    _until(lambda: not _group(parent.pid))
+
+
+def _until(true, seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _group(leader: int) -> list[str]:
+    """Processes of a session that are alive."""
+    found = subprocess.run(["ps", "-o", "stat=", "-s", str(leader)], capture_output=True, text=True).stdout.split()
+    return [state for state in found if not state.startswith("Z")]

@@ -1,0 +1,75 @@
+"""What a list says of the films: found by name, never fatal in its rows."""
+
+from pathlib import Path
+
+import pytest
+
+from preprocess.report import Report
+from preprocess.videos.metadata import with_metadata
+from preprocess.videos.records import Source
+
+NAMES = ("a/x.mp4", "b/x.mp4", "c/é y.mkv", "z.mp4")
+
+
+@pytest.fixture
+def told(tmp_path):
+    """told(text) -> name -> source, and kind -> names of remarks."""
+
+    def tell(text):
+        file = tmp_path / "meta.csv"
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        report = Report()
+        sources = with_metadata([Source(name, Path(name), "") for name in NAMES], file, report)
+        assert not report.rejected and [source.name for source in sources] == list(NAMES)
+        notes = {}
+        for note in report.remarks:
+            notes.setdefault(note.kind, []).append(f"{note.name}: {note.reason}")
+        return {source.name: source for source in sources}, notes
+
+    return tell
+
+
+def test_rows_find_their_films_by_name_last_part_or_stem(told):
+    text = "\ufefffile,speaker,language,split,licence,consent\n./a/x.mp4,anna,de,train,CC0,yes\n"
+    sources, notes = told(text + "e\u0301 y.mkv, Bo\u0308  B. ,,,,\nz,cy\nb/x,dan\n")
+    first = sources["a/x.mp4"]
+    assert (first.speaker, first.language, first.split) == ("anna", "de", "train")
+    assert (first.licence, first.consent) == ("CC0", "yes")
+    assert sources["c/é y.mkv"].speaker == "Bö B." and sources["c/é y.mkv"].language is None
+    assert sources["z.mp4"].speaker == "cy" and sources["b/x.mp4"].speaker == "dan"
+    assert notes == {}
+
+
+def test_broken_rows_are_remarked_on_and_the_rest_holds(told):
+    rows = ("x.mp4,who,,", "gone.mp4,who,,", "z.mp4,cy,prod,1", "z.mp4,other,,", ",who,,")
+    sources, notes = told("file,speaker,split,age\n" + "\n".join(rows) + "\n")
+    assert sources["z.mp4"].speaker == "cy" and sources["z.mp4"].split is None
+    assert [sources[name].speaker for name in NAMES[:3]] == [None] * 3
+    kinds = ("unknown column", "ambiguous file", "unknown file", "unknown split", "listed twice", "no row")
+    assert set(notes) == set(kinds)
+    assert "age" in notes["unknown column"][0] and "a/x.mp4, b/x.mp4" in notes["ambiguous file"][0]
+    assert [line.split(":")[0] for line in notes["unknown file"]] == [
+        "meta.csv line 3, gone.mp4",
+        "meta.csv line 6, no file",
+    ]
+    assert "'prod'" in notes["unknown split"][0] and notes["no row"][0].startswith("meta.csv: 3 of 4 files")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "header missing"),
+        ("name;speaker\nx;y\n", "header name;speaker .expected file,speaker,language"),
+        ("file,file\n", "header file, file"),
+        (b"file\n\xff\xfe.mp4\n", "codec can't decode"),
+        ("file,speaker\na,b,c\n", "line 2 has more cells than the header"),
+    ],
+)
+def test_a_list_that_cannot_be_read_is_an_error_that_names_it(told, content, reason):
+    with pytest.raises(ValueError, match=f"meta.csv: not a list in UTF-8 with a header: .*{reason}"):
+        told(content)
+
+
+def test_an_absent_list_is_said(tmp_path):
+    with pytest.raises(FileNotFoundError, match="metadata=.*none.csv: no such file"):
+        with_metadata([], tmp_path / "none.csv", Report())

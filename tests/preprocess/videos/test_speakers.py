@@ -1,0 +1,162 @@
+"""One person is one speaker, whatever the order and the names of the files, and every guess is told."""
+
+import hashlib
+import random
+
+import numpy as np
+import pytest
+
+from preprocess.report import Report
+from preprocess.videos.speakers import ClipFacts, name_speakers, plain
+
+SAME = 0.5
+
+
+def clip(source, parent=0, part=0, speaker=None, person=None, sha256=None):
+    """person: whose face its picture shows, None where none is seen."""
+    folder = source.rpartition("/")[0]
+    key = hashlib.sha256(f"{source} {parent} {part}".encode()).hexdigest()[:16]
+    sha256 = sha256 or hashlib.sha256(source.encode()).hexdigest()
+    return ClipFacts(
+        key, source, sha256, folder, parent, speaker, lambda: f"{person} {source} {parent} {part}".encode()
+    )
+
+
+def embed(jpeg):
+    """A direction of the person's own, and a little of the picture's."""
+    person = jpeg.decode().split(" ")[0]
+    if person == "None":
+        return None
+    sum_E = sum(
+        share * np.random.default_rng(list(name)).normal(size=128)
+        for name, share in ((person.encode(), 1), (jpeg, 0.3))
+    )
+    return (sum_E / np.linalg.norm(sum_E)).astype(np.float32)
+
+
+def told(clips, how="auto", embed=None):
+    """(source, parent, ...) -> speaker by clip's place in the list, and (name, kind) -> reason of remarks."""
+    report = Report()
+    speakers = name_speakers(clips, how, embed, report, same_face=SAME)
+    assert set(speakers) == {each.key for each in clips} and not report.rejected
+    return [speakers[each.key] for each in clips], {note.kind: note.reason for note in report.remarks}
+
+
+def test_metadata_is_first_and_needs_no_remark():
+    assert told([clip("a/1.mp4", speaker="anna"), clip("b/2.mp4", speaker="anna")], embed=embed) == (["anna"] * 2, {})
+
+
+def test_without_anything_each_file_counts_as_one_and_the_report_says_what_would_help():
+    speakers, remarks = told([clip("1.mp4"), clip("1.mp4", 0, 1), clip("1.mp4", 1), clip("2.mp4")])
+    assert speakers == ["1", "1", "1", "2"]
+    said = remarks["speaker by file"]
+    assert (
+        "4 clips of 2 files" in said and "python -m joyvasa.weights pull insightface" in said and "no metadata" in said
+    )
+
+
+def test_one_folder_is_no_speaker_and_several_are():
+    assert told([clip("x/1.mp4"), clip("x/2.mp4")])[0] == ["x/1", "x/2"]
+    speakers, remarks = told([clip("x/1.mp4"), clip("x/2.mp4"), clip("y/1.mp4"), clip("3.mp4")])
+    assert speakers == ["x", "x", "y", "3"] and set(remarks) == {"speaker by folder", "speaker by file"}
+
+
+def test_the_folder_of_a_speaker_is_the_first_that_differs():
+    clips = [clip("data/id1/a/1.mp4"), clip("data/id1/b/1.mp4"), clip("data/id2/a/1.mp4")]
+    assert told(clips)[0] == ["data/id1", "data/id1", "data/id2"]
+
+
+def test_one_face_in_several_files_and_folders_is_one_speaker():
+    clips = [clip("x/1.mp4", person="ann"), clip("y/2.mp4", person="ann"), clip("y/3.mp4", person="bob")]
+    (first, second, third), remarks = told(clips, embed=embed)
+    assert first == second != third and first.startswith("face-") and remarks == {}
+
+
+def test_two_faces_in_one_film_are_two_speakers_and_all_parts_of_a_shot_are_one():
+    clips = [clip("1.mp4", 0, part, person="ann") for part in range(9)] + [clip("1.mp4", 1, person="bob")]
+    speakers, _ = told(clips, embed=embed)
+    assert len(set(speakers[:9])) == 1 and speakers[9] != speakers[0]
+
+
+def test_a_face_takes_the_one_name_that_the_metadata_gives_it():
+    clips = [clip("1.mp4", speaker="anna", person="ann"), clip("2.mp4", person="ann"), clip("3.mp4", person="bob")]
+    speakers, _ = told(clips, embed=embed)
+    assert speakers[:2] == ["anna", "anna"] and speakers[2].startswith("face-")
+
+
+def test_a_face_of_two_names_keeps_them_and_is_told():
+    clips = [clip(f"{n}.mp4", speaker=name, person="ann") for n, name in enumerate(("anna", "anne", None))]
+    speakers, remarks = told(clips, embed=embed)
+    assert speakers[:2] == ["anna", "anne"] and speakers[2].startswith("face-")
+    assert "anna, anne" in remarks["names differ"]
+
+
+def test_a_shot_without_a_face_belongs_to_the_only_other_of_its_film():
+    clips = [clip("1.mp4", 0, person="ann"), clip("1.mp4", 1), clip("2.mp4"), clip("3.mp4", 0, person="bob")]
+    speakers, remarks = told(clips, embed=embed)
+    assert speakers[0] == speakers[1] and speakers[2] == "2"
+    assert "1 clips of 1 files (no metadata, no face seen" in remarks["speaker by file"]
+
+
+def test_order_and_names_of_the_files_play_no_part():
+    people = ["ann", "bob", "cy", None]
+    clips = [clip(f"{n % 3}/{n}.mp4", n % 2, person=people[n % 4]) for n in range(24)]
+    before = name_speakers(clips, "auto", embed, Report(), same_face=SAME)
+    shuffled = random.Random(0).sample(clips, len(clips))
+    assert name_speakers(shuffled, "auto", embed, Report(), same_face=SAME) == before
+    renamed = [clip("new name.mp4", person="ann", sha256="1" * 64), clip("b.mp4", person="ann", sha256="2" * 64)]
+    named = [clip("a.mp4", person="ann", sha256="1" * 64), clip("b.mp4", person="ann", sha256="2" * 64)]
+    assert told(renamed, embed=embed)[0] == told(named, embed=embed)[0]
+
+
+def test_adding_a_stranger_renames_nobody():
+    clips = [clip(f"{n}.mp4", person=who) for n, who in enumerate(("ann", "bob", "ann"))]
+    assert told([*clips, clip("x.mp4", person="cy")], embed=embed)[0][:3] == told(clips, embed=embed)[0]
+
+
+def test_likeness_goes_from_one_to_the_next_across_blocks(monkeypatch):
+    monkeypatch.setattr("preprocess.videos.speakers.BLOCK", 2)
+    turns = np.radians([0, 50, 100, 150, 220, 270])  # neighbours within 60 degrees: two chains
+
+    def turned(jpeg):
+        turn = turns[int(jpeg.split()[0])]
+        return np.array([np.cos(turn), np.sin(turn)], np.float32)
+
+    names = random.Random(1).sample("abcdef", 6)
+    speakers, _ = told([clip(f"{name}.mp4", person=n) for n, name in enumerate(names)], embed=turned)
+    assert len(set(speakers[:4])) == len(set(speakers[4:])) == 1 and speakers[0] != speakers[4]
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ("file", ["x/1", "y/2"]),
+        ("folder", ["x", "y"]),
+        ("metadata", ["anna", "y/2"]),
+    ],
+)
+def test_a_way_that_is_asked_for_is_taken_alone(how, expected):
+    clips = [clip("x/1.mp4", speaker="anna", person="ann"), clip("y/2.mp4", person="ann")]
+    assert told(clips, how, embed)[0] == expected
+
+
+def test_faces_alone_leave_the_metadata_aside():
+    clips = [clip("x/1.mp4", speaker="anna", person="ann"), clip("y/2.mp4", speaker="bo", person="ann")]
+    speakers, remarks = told(clips, "faces", embed)
+    assert speakers[0] == speakers[1] and speakers[0].startswith("face-") and remarks == {}
+
+
+def test_what_cannot_be_had_is_an_error():
+    with pytest.raises(ValueError, match="source.speaker=faces: .*python -m joyvasa.weights pull insightface"):
+        told([clip("1.mp4")], "faces")
+    with pytest.raises(ValueError, match="source.speaker=name .expected one of auto, metadata"):
+        told([clip("1.mp4")], "name")
+
+
+def test_no_clips_no_speakers():
+    assert told([], embed=embed) == ([], {})
+
+
+def test_names_are_one_line_of_signs_that_can_be_seen():
+    assert plain(" a\nb\u202ec\u0301\x00 ") == "a\\nb\\u202eć\\x00"
+    assert told([clip("a\nb.mp4"), clip(" .mp4")])[0] == ["a\\nb", ".mp4"]

@@ -1,0 +1,89 @@
+"""Killed again and again, wherever it happens to be: what comes out in the end is what an undisturbed run writes."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.preprocess.videos.made import talking
+
+KILLS = 10
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def films(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("films")
+    for seed in range(6):
+        (folder / f"speaker {seed}").mkdir()
+        talking(folder / f"speaker {seed}" / "take.mp4", seed, seconds=4.4)
+    (folder / "speaker 0" / "text.mp4").write_text("no film")
+    return folder
+
+
+def start(films: Path, output: Path, *more: str) -> subprocess.Popen:
+    words = (
+        "source=videos", f"input={films}", f"output={output}", "weights=random:0:small", "filters.min_seconds=2",
+        "filters.max_seconds=2.2", "engine.workers=2", "source.settings.decoding.span_seconds=1000", *more,
+    )  # fmt: skip
+    with open(output.with_name("log.txt"), "ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "preprocess", *words], cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        )
+
+
+def things(output: Path) -> set[tuple[str, int]]:
+    """Every file there is, with the time of its last change."""
+    found = set()
+    for path in output.rglob("*"):
+        try:
+            found.add((str(path), path.stat().st_mtime_ns))
+        except OSError:
+            continue  # it had a temporary name
+    return found
+
+
+def content(output: Path) -> dict[str, bytes]:
+    """All but the unfinished work."""
+    paths = (path for path in output.rglob("*") if path.is_file() and ".staging" not in path.parts)
+    return {str(path.relative_to(output)): path.read_bytes() for path in paths}
+
+
+def kill_after(process: subprocess.Popen, output: Path, changes: int) -> bool:
+    """Kill the whole group when so many files were changed; whether it was alive then."""
+    before = things(output)
+    while process.poll() is None:
+        if len(things(output) - before) >= changes:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.002)
+    return False
+
+
+@pytest.mark.torture
+def test_ten_kills_leave_the_bytes_of_an_undisturbed_run(films, tmp_path):
+    (tmp_path / "whole").mkdir()
+    whole, broken = tmp_path / "whole" / "set", tmp_path / "broken" / "set"
+    broken.parent.mkdir()
+    assert start(films, whole).wait(600) == 0, (tmp_path / "whole" / "log.txt").read_text()
+    rng, kills = random.Random(0), 0
+    while kills < KILLS:
+        process = start(films, broken)
+        assert kill_after(process, broken, rng.randint(2, 6)), f"the run ended after {kills} kills"
+        kills += 1
+    assert start(films, broken).wait(600) == 0, (tmp_path / "broken" / "log.txt").read_text()
+    one, two = content(whole), content(broken)
+    assert one.keys() == two.keys()
+    assert [name for name in one if one[name] != two[name]] == []
+    assert not list(broken.rglob("*.tmp"))
+    before = things(broken)
+    assert start(films, broken).wait(600) == 0
+    assert {name for name, _ in things(broken) - before} <= {str(broken / ".staging" / "lock")}
