@@ -9,9 +9,11 @@ import numpy as np
 
 from joyvasa.faces.crop import CropSpec, crop, crop_transform
 from joyvasa.faces.face import Face
+from joyvasa.faces.track import smooth
 from preprocess.videos.records import FaceTrack, Piece, Unusable
 
 STILL, FOLLOWED = "still", "followed"
+SLOWNESS = (128, 64, 32, 16, 8, 4)  # frames: deviations of the Gaussian along a followed crop's path, tried in turn
 
 
 def squares_of(track: FaceTrack, piece: Piece) -> np.ndarray:
@@ -26,17 +28,23 @@ def squares_of(track: FaceTrack, piece: Piece) -> np.ndarray:
 def path_of(squares_T4: np.ndarray, still: float) -> tuple[np.ndarray, str]:
     """The squares that a piece is cut by, (T, 4), and whether they stand STILL or are FOLLOWED.
 
-    One square, of the medians, for all frames: through a crop that follows the face its moves across the picture and
-    towards the camera would vanish from the motion; the reference cuts a driving video by one mean box, too. A face
-    whose centre moves, or whose side changes, by more than the share `still` of the median side would leave that crop:
-    it is followed, and the caller says so.
+    One square, of the medians, for all frames where that will do: through a crop that follows the face its moves across
+    the picture and towards the camera would vanish from the motion; the reference cuts a driving video by one mean box,
+    too. A face whose centre moves, or whose side changes, by more than the share `still` of the side would leave that
+    crop: it is followed, as slowly as keeps it inside, so that what shakes is the head and not the crop.
     """
-    middle = np.median(squares_T4, axis=0)
-    reach = still * middle[2]
-    moved = np.linalg.norm(squares_T4[:, :2] - middle[:2], axis=1).max()
-    if moved <= reach and np.abs(squares_T4[:, 2] - middle[2]).max() <= reach:
-        return np.repeat(middle[None], len(squares_T4), axis=0), STILL
-    return squares_T4, FOLLOWED
+    middle = np.repeat(np.median(squares_T4, axis=0)[None], len(squares_T4), axis=0)
+    if _holds(middle, squares_T4, still):
+        return middle, STILL
+    slow = (smooth(squares_T4, frames) for frames in SLOWNESS)
+    return next((path for path in slow if _holds(path, squares_T4, still)), squares_T4), FOLLOWED
+
+
+def _holds(path_T4: np.ndarray, squares_T4: np.ndarray, still: float) -> bool:
+    """Whether crops along the path keep the face inside, in every frame."""
+    reach_T = still * path_T4[:, 2]
+    moved_T = np.linalg.norm(squares_T4[:, :2] - path_T4[:, :2], axis=1)
+    return bool((moved_T <= reach_T).all() and (np.abs(squares_T4[:, 2] - path_T4[:, 2]) <= reach_T).all())
 
 
 def transform_of(square_4: np.ndarray, spec: CropSpec) -> np.ndarray:

@@ -46,8 +46,27 @@ def test_a_face_that_leaves_the_still_square_is_followed(column, way):
         squares = track_of(41).square_T4.copy()
         squares[-1, column] += way * beyond * SIDE
         path, found = path_of(squares, 0.25)
-        assert found == kind
-        assert (path is squares) == (kind == FOLLOWED)
+        assert found == kind and reached(path, squares) <= 0.25
+
+
+def reached(path, squares) -> float:
+    """The most by which the face leaves the crop's middle or changes its size, in sides of the crop's square."""
+    moved = np.linalg.norm(squares[:, :2] - path[:, :2], axis=1) / path[:, 2]
+    return max(moved.max(), (np.abs(squares[:, 2] - path[:, 2]) / path[:, 2]).max())
+
+
+def test_a_followed_crop_goes_as_slowly_as_keeps_the_face_inside():
+    """A walk across the picture with a trembling head: the crop walks, and does not tremble."""
+    rng, squares = np.random.default_rng(0), track_of(200).square_T4.copy()
+    squares[:, 0] += np.linspace(0, 4 * SIDE, 200) + rng.uniform(-0.05, 0.05, 200) * SIDE
+    path, kind = path_of(squares, 0.25)
+    assert kind == FOLLOWED and reached(path, squares) <= 0.25
+    shake, trembling = (np.abs(np.diff(each[:, 0], n=2)).mean() for each in (path, squares))
+    assert shake < trembling / 50
+    leap = squares.copy()
+    leap[100:, 0] += 2 * SIDE  # no slow crop holds both sides of a leap
+    path, kind = path_of(leap, 0.25)
+    assert path is leap and kind == FOLLOWED
 
 
 def test_crops_show_the_face_where_the_spec_says():
