@@ -65,6 +65,10 @@ class FeatureSource:
             add_group(dataset, group.name, group.description(), columns, advance)
         return open_dataset(dataset.folder)
 
+    def check(self) -> None:
+        """Raises what the call would for an encoder or settings that there are not."""
+        self._encoder()
+
     def _encoder(self) -> SpeechEncoder:
         how = self.how
         if how["rate"] not in RATES_HZ or how["dtype"] not in DTYPES:

@@ -21,6 +21,10 @@ class Unusable(ValueError):
         super().__init__(reason)
         self.kind = kind
 
+    def __reduce__(self):
+        """Between processes."""
+        return type(self), (self.kind, str(self))
+
 
 class NothingImported(ValueError):
     """No clip was left to write; the message lists why."""

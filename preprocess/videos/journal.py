@@ -54,12 +54,17 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, path: Path) -> Journal:
-        """What is known of `path`; nothing where the file has changed since, or the journal cannot be read."""
+        """What is known of `path`; nothing where the file has changed since, or the journal cannot be read.
+
+        Of a file that is gone, or cannot be asked just now, what was known stays known.
+        """
         seen = identity(path)
         try:
             content = json.loads((folder / FILE).read_bytes())
-            if content.pop("seen") != seen:
+            known = content.pop("seen")
+            if seen is not None and known != seen:
                 return cls(folder, seen)
+            seen = known
             probed = content.pop("probed")
             verdicts = [Verdict(**(each | {"piece": Piece(**each["piece"])})) for each in content.pop("verdicts")]
             return cls(folder, seen, probed and Probed(**probed), verdicts=verdicts, **content)

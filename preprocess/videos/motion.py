@@ -36,8 +36,7 @@ POLL_SECONDS = 0.2  # how soon a full queue notices that nobody reads it any mor
 
 @dataclass(frozen=True, eq=False)
 class Moved:
-    """A piece's motion and its reference picture. crop: "still" or "followed", see crops.path_of; precision: in which M
-    computed.
+    """A piece's motion and its reference picture. crop: "still" or "followed", see crops.path_of.
 
     canonical_K3: M's keypoints of the reference picture as its JPEG shows it.
     """
@@ -48,7 +47,6 @@ class Moved:
     reference_jpeg: bytes
     reference_facts: dict[str, Any]
     crop: str
-    precision: str
 
 
 def precision_of(extracting: Extracting, device: str) -> str:
@@ -63,13 +61,12 @@ def precision_of(extracting: Extracting, device: str) -> str:
     return "float16" if torch.device(device).type == "cuda" else "float32"
 
 
-def identity_of(extracting: Extracting) -> dict[str, Any]:
-    """What M's numbers depend on, as configured, without loading it; the same wherever its file lies.
+def identity_of(extracting: Extracting, device: str) -> dict[str, Any]:
+    """What M's numbers depend on, without loading it; the same wherever its file lies.
 
-    What `auto` means is the device's to know, and each clip's to tell. Raises FileNotFoundError naming the command that
-    gets the file where it is not there, ValueError for a precision or a batch size that cannot be.
+    Raises FileNotFoundError naming the command that gets the file where it is not there, ValueError for a precision or
+    a batch size that cannot be.
     """
-    precision_of(extracting, "cpu")
     if extracting.batch_size is not None and extracting.batch_size < 1:
         raise ValueError(f"extracting.batch_size={extracting.batch_size} (expected 1 or more, or null)")
     untrained = extracting.weights.startswith("random")
@@ -78,22 +75,20 @@ def identity_of(extracting: Extracting) -> dict[str, Any]:
         "species": extracting.species,
         "sha256": None if untrained else find(extracting.weights, "M", extracting.species).sha256,
         "untrained": untrained,
-        "precision": extracting.precision,
-        "batch_size": extracting.batch_size,
+        "precision": precision_of(extracting, device),
+        "batch_size": extracting.batch_size or BATCH[torch.device(device).type],
     }
 
 
 class Extractor:
-    """M alone, built once in a process. device: "cpu", "cuda" or "cuda:N". identity: see `identity_of`; batch_size,
-    precision: what is done on this device. Raises as `identity_of`.
+    """M alone, built once in a process. device: "cpu", "cuda" or "cuda:N". identity: see `identity_of`, which
+    raises the same.
     """
 
     def __init__(self, extracting: Extracting, device: str):
-        self.identity = identity_of(extracting)
+        self.identity = identity_of(extracting, device)
         self.extracting, self.device = extracting, torch.device(device)
-        self.batch_size = extracting.batch_size or BATCH[self.device.type]
-        self.precision = precision_of(extracting, device)
-        self.dtype = PRECISIONS[self.precision]
+        self.batch_size, self.dtype = self.identity["batch_size"], PRECISIONS[self.identity["precision"]]
         networks = load(extracting.weights, extracting.species, parts=("M",))
         self.networks = networks.to_runtime(device=device, dtype=torch.float32, channels_last=False, compile=False)
         self.input_px = self.networks.input_px
@@ -215,7 +210,6 @@ def move_piece(
         reference_jpeg=picture.jpeg,
         reference_facts=picture.facts,
         crop=kind,
-        precision=extractor.precision,
     )
 
 

@@ -20,7 +20,7 @@ from preprocess.videos.settings import fingerprint
 from preprocess.videos.sound import read_sound
 from preprocess.videos.speakers import ClipFacts
 from preprocess.videos.staged import load_moved
-from preprocess.videos.task import SOUND, Task, film_name
+from preprocess.videos.task import CHANGED, SOUND, Task, film_name
 
 VALIDATION = "validation"
 
@@ -81,12 +81,13 @@ def judged(files: Sequence[Worked], report: Report) -> tuple[list[Accepted], lis
     rows = [RejectRow(note.name, note.kind, note.reason) for note in report.rejected]  # what was not even begun
     for file in files:
         journal = file.journal
-        first = file.name if journal.probed is None else first_of.setdefault(journal.probed.sha256, file.name)
-        if first != file.name:
-            rows.append(_row(file, "duplicate", f"the same bytes as {first}"))
-        elif journal.rejected is not None:
+        if journal.rejected is not None:
             why = journal.rejected
             rows.append(_row(file, why["code"], why["reason"], picture=why["picture"]))
+        elif journal.probed is None or journal.moved != file.task.moved(journal.probed.sha256):
+            rows.append(_row(file, "unreadable", CHANGED))
+        elif (first := first_of.setdefault(journal.probed.sha256, file.name)) != file.name:
+            rows.append(_row(file, "duplicate", f"the same bytes as {first}"))
         else:
             clips += [Accepted(file, verdict) for verdict in journal.verdicts if verdict.code is None]
             rows += [_left_out(file, verdict) for verdict in journal.verdicts if verdict.code is not None]
@@ -148,7 +149,7 @@ def _clip(each: Accepted, speaker: str, split: str) -> Clip:
     if moved.ratios_N3 is not None:
         render["ratios.npy"] = npy_bytes(moved.ratios_N3)
     film = task.folder / film_name(each.verdict, task.settings)
-    if split == VALIDATION and task.settings.reference.film:
+    if split == VALIDATION and task.settings.reference.film and film.is_file():
         render["mp4"] = film.read_bytes()
     return Clip(each.key, moved.motion_NC, audio, meta_of(each, speaker, split), render=render)
 
@@ -185,7 +186,8 @@ def content_of(accepted: Sequence[Accepted], speakers: dict[str, str], home: dic
     """Fingerprint of all that the dataset and its report will hold."""
     digest = hashlib.sha256(json.dumps(more, sort_keys=True).encode())
     for each in accepted:
-        speaker, film = speakers[each.key], film_name(each.verdict, each.worked.task.settings)
-        row = [each.verdict.file, film, meta_of(each, speaker, home[speaker])]
+        speaker, task = speakers[each.key], each.worked.task
+        film = task.folder / film_name(each.verdict, task.settings)
+        row = [each.verdict.file, film.name, film.is_file(), meta_of(each, speaker, home[speaker])]
         digest.update(json.dumps(row, sort_keys=True).encode())
     return digest.hexdigest()

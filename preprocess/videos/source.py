@@ -5,22 +5,18 @@ Work lies in `.staging` of the output folder, a folder a file (see journal.py), 
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
+import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from joyvasa.data.clips import DatasetError
 from joyvasa.data.shard_writer import write_dataset
-from joyvasa.data.shards import DESCRIPTION, DatasetInfo, open_dataset
+from joyvasa.data.shards import DatasetInfo, open_dataset
 from joyvasa.faces.detect import open_detector
-from joyvasa.media import replacing
 from preprocess.features import FeatureSource
 from preprocess.report import NothingImported, Report, shown
 from preprocess.splits import settle_splits
@@ -29,16 +25,15 @@ from preprocess.videos.embedding import FaceEmbedder, KeptEmbedder
 from preprocess.videos.engines.progress import Died
 from preprocess.videos.journal import Journal
 from preprocess.videos.motion import Extractor, identity_of
+from preprocess.videos.output import KIND, PACKING, STAGING, alone, check_ours, note_packed, packed, put_in_place, room
 from preprocess.videos.pack import VALIDATION, Accepted, Worked, clips_of, content_of, judged
 from preprocess.videos.progress import Bar
 from preprocess.videos.records import Source, Unusable
 from preprocess.videos.settings import Settings
-from preprocess.videos.speakers import name_speakers
-from preprocess.videos.stages import NO_ROOM, look, move, shoot
+from preprocess.videos.speakers import WAYS, Embedder, name_speakers
+from preprocess.videos.stages import look, move, shoot
 from preprocess.videos.summary import write_report
 from preprocess.videos.task import Task, film_name, forget_unused, settled
-
-STAGING, PACKED, KIND = ".staging", "packed.json", "videos"
 
 
 class VideoSource:
@@ -71,6 +66,13 @@ class VideoSource:
         self.speaker, self.same_face = speaker, same_face
         self.validation_share, self.clips_per_shard = validation_share, clips_per_shard
         self.settings, self.seed = settings, seed
+        if speaker not in WAYS:
+            raise ValueError(f"source.speaker={speaker} (expected one of {', '.join(WAYS)})")
+        if clips_per_shard < 1 or not 0 <= validation_share <= 1:
+            raise ValueError(
+                f"source.clips_per_shard={clips_per_shard}, source.validation_share={validation_share} "
+                "(expected 1 or more, and a share in [0, 1])"
+            )
 
     def __call__(self, output: str) -> DatasetInfo:
         """Raises NothingImported where no clip is left or the disk is full, ValueError and OSError for what was asked
@@ -78,16 +80,19 @@ class VideoSource:
         folder, report = Path(output), Report()
         check_ours(folder)
         detector = open_detector(self.settings.following.detector)
-        extractor = identity_of(self.settings.extracting)
+        extractor = identity_of(self.settings.extracting, self.engine.device)
         print(f"faces     {detector.name}: {detector.note}\nmotion    {named(extractor)}", flush=True)
         if extractor["untrained"]:
             report.remark("motion", "untrained", f"{named(extractor)}: random weights, the motion means nothing")
+        embed = self._embedder(folder)
+        if self.features is not None:
+            FeatureSource(input=output, features=self.features, seed=self.seed).check()
         sources = discover(self.input, self.metadata, report)
         with alone(folder / STAGING), room(folder):
             tasks = [self._task(source, folder / STAGING, detector.name, extractor) for source in sources]
             self._work(tasks)
             files = [Worked(task, Journal.open(task.folder, task.source.path)) for task in tasks]
-            dataset = self._pack(folder, files, report)
+            dataset = self._pack(folder, files, embed, report)
             if self.features is not None:
                 dataset = FeatureSource(input=output, features=self.features, seed=self.seed)(None)
         return dataset
@@ -106,8 +111,8 @@ class VideoSource:
         for task in left:
             forget_unused(task)
 
-    def _films(self, clips: Sequence[Accepted], speakers: dict[str, str], home: dict[str, str]) -> None:
-        """Have the engine film the clips for validation."""
+    def _films(self, clips: Sequence[Accepted], speakers: dict[str, str], home: dict[str, str], report: Report) -> None:
+        """Have the engine film the clips for validation; one that cannot be filmed goes without, and is remarked on."""
         if not self.settings.reference.film:
             return
         wanted: dict[str, list[str]] = {}
@@ -120,52 +125,64 @@ class VideoSource:
         if left:
             with Bar("films", len(left)) as bar:
                 make = partial(Extractor, self.settings.extracting)  # not made: shoot leaves nothing to move
-                self.engine.run(left, shoot, move, make, partial(_ended, bar), bar.tick)
+                self.engine.run(left, shoot, move, make, lambda *_: bar.file(False), bar.tick)
+        for task in tasks:
+            if not filmed(task):
+                report.remark(task.name, "no film", "no film of its face could be made; type the command again")
 
-    def _pack(self, folder: Path, files: Sequence[Worked], report: Report) -> DatasetInfo:
+    def _pack(self, folder: Path, files: Sequence[Worked], embed: Embedder | None, report: Report) -> DatasetInfo:
         clips, rejected = judged(files, report)
         report.imported = len(clips)
-        speakers = self._speakers(clips, folder, report)
+        facts = [clip.facts for clip in clips]
+        speakers = name_speakers(facts, self.speaker, embed, report, same_face=self.same_face)
         asked = [(speakers[clip.key], frozenset(filter(None, [clip.worked.task.source.split]))) for clip in clips]
         home = settle_splits(asked, report, seed=self.seed, validation_share=self.validation_share) if clips else {}
-        self._films(clips, speakers, home)
+        self._films(clips, speakers, home, report)
         said = self._said(files)
         content = content_of(clips, speakers, home, [asdict(report), said, self.clips_per_shard, folder.name])
         if packed(folder) == content and clips:
             print("nothing to do: the dataset is what these files and settings make")
             return open_dataset(folder)
-        (folder / DESCRIPTION).unlink(missing_ok=True)  # from here on the folder is no dataset, until it is whole again
         if clips:
+            packing = folder / STAGING / PACKING
+            shutil.rmtree(packing, ignore_errors=True)
             write_dataset(
-                folder,
+                packing,
                 clips_of(clips, speakers, home),
                 name=folder.name,
                 source=f"{KIND} {json.dumps(said, sort_keys=True)}",
                 clips_per_shard=self.clips_per_shard,
             )
+            for name in put_in_place(packing, folder):
+                again = f"python -m preprocess source=shards input={shown(folder)} features=…"
+                report.remark(name, "features", f"of the dataset that was here before; add them again: {again}")
         page = write_report(folder, files, clips, rejected, speakers, home, report, self.settings, said)
         path = report.write(folder, said)
         print(f"{report.text()}\nreport    {page}, {path}")
         if not clips:
             raise NothingImported(f"{folder}: no clip was left to write; the reasons stand above and in {path}")
-        with replacing(folder / STAGING / PACKED) as temporary:
-            temporary.write_text(json.dumps({"content": content}) + "\n")
+        note_packed(folder, content)
         return open_dataset(folder)
 
-    def _speakers(self, clips: Sequence[Accepted], folder: Path, report: Report) -> dict[str, str]:
-        embed = None
-        if self.speaker in ("auto", "faces"):
-            with suppress(FileNotFoundError):  # without the networks there are other ways, which the report tells of
-                embed = KeptEmbedder(FaceEmbedder(), folder / STAGING / "faces")
-        facts = [clip.facts for clip in clips]
-        return name_speakers(facts, self.speaker, embed, report, same_face=self.same_face)
+    def _embedder(self, folder: Path) -> Embedder | None:
+        """Raises FileNotFoundError with the command where faces are asked for and the networks are missing."""
+        if self.speaker not in ("auto", "faces"):
+            return None
+        try:
+            return KeptEmbedder(FaceEmbedder(), folder / STAGING / "faces")
+        except FileNotFoundError:
+            if self.speaker == "faces":
+                raise
+            return None  # there are other ways, which the report tells of
 
     def _said(self, files: Sequence[Worked]) -> dict[str, Any]:
         """Settings and what came of them, the same on every machine."""
         decoders = Counter(file.journal.decoder for file in files if file.journal.decoder)
         reasons = Counter(file.journal.why for file in files if file.journal.why)
+        settings = asdict(self.settings)
+        del settings["extracting"]["weights"]  # may be a path; `extractor` says what they are
         return {
-            "settings": asdict(self.settings),
+            "settings": settings,
             "speaker": self.speaker,
             "detector": files[0].task.detector if files else None,
             "extractor": files[0].task.extractor if files else None,
@@ -189,52 +206,9 @@ def filmed(task: Task) -> bool:
 
 def _ended(bar: Bar, task: Task, stage: str, result: Any) -> None:
     """A stage of a file has ended: what the process died of is noted, the rest stands in the journal already."""
+    journal = Journal.open(task.folder, task.source.path)
     if isinstance(result, Died):
-        journal = Journal.open(task.folder, task.source.path)
         at = task.moved(journal.probed.sha256) if journal.probed else task.unread
         journal.reject(Unusable("worker_killed", result.reason), at)
     if stage != "look" or result is not True:
-        bar.file(Journal.open(task.folder, task.source.path).rejected is not None)
-
-
-def packed(folder: Path) -> str | None:
-    """Fingerprint of the dataset that is there, whole; None where there is none."""
-    try:
-        content = json.loads((folder / STAGING / PACKED).read_bytes())["content"]
-        open_dataset(folder)
-    except (OSError, ValueError, KeyError):
-        return None
-    return content
-
-
-def check_ours(folder: Path) -> None:
-    """Raises DatasetError for a folder with a dataset of another source, before hours are spent."""
-    if (folder / DESCRIPTION).exists() and not open_dataset(folder).description["source"].startswith(KIND):
-        raise DatasetError(f"{folder / DESCRIPTION}: a dataset of another source; choose another folder or remove it")
-
-
-@contextmanager
-def alone(staging: Path) -> Iterator[None]:
-    """Raises ValueError where another process is at work in this folder."""
-    staging.mkdir(parents=True, exist_ok=True)
-    with open(staging / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            where = shown(staging.parent)
-            raise ValueError(f"{where}: another preprocess is at work in this folder; wait for it") from error
-        yield
-
-
-@contextmanager
-def room(folder: Path) -> Iterator[None]:
-    """A full disk ends the run with one sentence; what is done is kept."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in NO_ROOM:
-            raise
-        raise NothingImported(
-            f"{shown(folder)}: {error.strerror} ({errno.errorcode[error.errno]}) at {error.filename}; what is done is "
-            "kept: free some room and type the same command again"
-        ) from error
+        bar.file(journal.rejected is not None)

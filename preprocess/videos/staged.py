@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
 
 from joyvasa.media import replacing
 from preprocess.videos.motion import Moved
@@ -24,10 +24,19 @@ def save_moved(moved: Moved, path: Path) -> None:
     }
     if moved.ratios_N3 is not None:
         arrays[RATIOS] = moved.ratios_N3
-    said = {"reference": moved.reference_facts, "crop": moved.crop, "precision": moved.precision}
-    facts = json.dumps(said, sort_keys=True)
+    facts = json.dumps({"reference": moved.reference_facts, "crop": moved.crop}, sort_keys=True)
+    data = save({name: np.ascontiguousarray(array) for name, array in arrays.items()}, {FACTS: facts})
     with replacing(path) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, {FACTS: facts})
+        temporary.write_bytes(data)  # not by safetensors itself, whose error on a full disk is no OSError
+
+
+def is_whole(path: Path) -> bool:
+    """Whether the file is there and can be read: a crash of the machine can leave an empty one."""
+    try:
+        load_moved(path)
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return False
+    return True
 
 
 def load_moved(path: Path) -> Moved:
@@ -41,5 +50,4 @@ def load_moved(path: Path) -> Moved:
         reference_jpeg=arrays["picture"].tobytes(),
         reference_facts=facts["reference"],
         crop=facts["crop"],
-        precision=facts["precision"],
     )

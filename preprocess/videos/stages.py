@@ -34,11 +34,12 @@ from preprocess.videos.records import FaceTrack, Look, Piece, Unusable
 from preprocess.videos.reference import film_of
 from preprocess.videos.settings import fingerprint
 from preprocess.videos.sound import read_sound, write_sound
-from preprocess.videos.staged import load_moved, save_moved
-from preprocess.videos.task import SOUND, Task, film_name, look_file
+from preprocess.videos.staged import is_whole, load_moved, save_moved
+from preprocess.videos.task import CHANGED, SOUND, Task, film_name, look_file, start_again
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 SMALL_PX = 192
+ERROR = "error.txt"
 
 
 @contextmanager
@@ -57,8 +58,10 @@ def noted(task: Task, journal: Journal):
     except MemoryError:
         journal.reject(Unusable("worker_killed", "not enough memory; give a worker more, or run fewer"), at)
     except Exception as error:  # one file must not end thousands of hours of work: it is named, and its traceback kept
-        journal.reject(Unusable("failed", f"{type(error).__name__}: {error} (traceback in {task.folder})"), at)
-        (task.folder / "error.txt").write_text(traceback.format_exc(), encoding="utf-8")
+        start_again(task.folder, journal)
+        (task.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
+        where = f"{task.folder.parent.name}/{task.folder.name}/{ERROR}"
+        journal.reject(Unusable("failed", f"{type(error).__name__}: {error} (traceback in {where})"), at)
 
 
 @cache
@@ -68,7 +71,12 @@ def detector_of(name: str) -> Detector:
 
 
 def look(task: Task) -> bool:
-    """Probe, sound, faces. Whether there is something to `move`."""
+    """Probe, sound, faces. Whether there is something to `move`. Raises ValueError on a machine that opens another
+    detector than the one the run began with."""
+    if (here := detector_of(task.settings.following.detector).name) != task.detector:
+        raise ValueError(
+            f"detector {here} here, {task.detector} where the run began; bring its weights to this machine"
+        )
     journal = Journal.open(task.folder, task.source.path)
     task.folder.mkdir(parents=True, exist_ok=True)
     with noted(task, journal):
@@ -129,6 +137,8 @@ def move(task: Task, extractor: Extractor) -> bool:
 
 
 def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
+    if journal.probed is None or journal.looked != task.looked(journal.probed.sha256):
+        raise Unusable("unreadable", CHANGED)
     sha256, folder = journal.probed.sha256, task.folder
     frames = open_frames(task.source.path, task.settings.decoding)
     looks = looks_of(task, journal, frames)
@@ -136,9 +146,9 @@ def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
     tracks = [track for each in looks for track in each.tracks]
     if not tracks:
         problem = Unusable("no_face", f"{task.detector} saw no face in {frames.duration:.1f} s")
-        problem.picture = small_picture(frames, len(frames.times) // 2, folder, sha256)
+        problem.picture = small_picture(frames, len(frames.times) // 2, folder, journal.looked)
         raise problem
-    verdicts = [_short(piece, problem, frames, folder) for piece, problem in short]
+    verdicts = [_short(task, journal, piece, problem, frames) for piece, problem in short]
     for piece in found:
         track = tracks[piece.parent]
         verdicts.append(_piece(task, journal, frames, piece, track, extractor))
@@ -162,7 +172,7 @@ def _piece(
     file = task.folder / f"piece-{name}.safetensors"
     try:
         check_before(measures, filters)
-        if not file.is_file():
+        if not is_whole(file):
             read = Counted(frames)
             save_moved(move_piece(read, piece, track, frames.times, extractor, task.settings.reference), file)
         moved = load_moved(file)
@@ -173,8 +183,7 @@ def _piece(
         measured = replace(piece, measures=measures)
         kept = file.name if file.is_file() else None  # for the day the filters are loosened
         return Verdict(measured, file=kept, code=problem.kind, reason=str(problem), picture=picture)
-    measures |= {"crop": moved.crop, "precision": moved.precision}
-    return Verdict(replace(piece, measures=measures), file=file.name)
+    return Verdict(replace(piece, measures=measures | {"crop": moved.crop}), file=file.name)
 
 
 class Counted:
@@ -187,9 +196,9 @@ class Counted:
         return counted(self._frames.read(start, stop))
 
 
-def _short(piece: Piece, problem: Unusable, frames: Frames, folder: Path) -> Verdict:
-    name = fingerprint("short", [piece.start, piece.stop])
-    picture = small_picture(frames, (piece.start + piece.stop) // 2, folder, name)
+def _short(task: Task, journal: Journal, piece: Piece, problem: Unusable, frames: Frames) -> Verdict:
+    name = fingerprint("short", journal.looked or "", [piece.start, piece.stop])
+    picture = small_picture(frames, (piece.start + piece.stop) // 2, task.folder, name)
     return Verdict(piece, code=problem.kind, reason=str(problem), picture=picture)
 
 
@@ -208,8 +217,18 @@ def small_picture(frames: Frames, at: int, folder: Path, name: str) -> str:
 
 
 def shoot(task: Task) -> bool:
-    """Films of the pieces that are for validation. Never anything left to do."""
+    """Films of the pieces that are for validation. Never anything left to do: a clip whose film cannot be made goes
+    without, and packing says so."""
     journal = Journal.open(task.folder, task.source.path)
+    try:
+        _shoot(task, journal)
+    except (Unusable, OSError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno in NO_ROOM:
+            raise
+    return False
+
+
+def _shoot(task: Task, journal: Journal) -> None:
     wanted = [verdict for verdict in journal.verdicts if verdict.file in task.films]
     frames = open_frames(task.source.path, task.settings.decoding)
     tracks = [track for each in looks_of(task, journal, frames) for track in each.tracks]
@@ -220,4 +239,3 @@ def shoot(task: Task) -> bool:
             with replacing(film) as temporary:
                 how = task.settings.reference, task.settings.extracting
                 film_of(Counted(frames), piece, tracks[piece.parent], frames.times, *how, audio, temporary)
-    return False

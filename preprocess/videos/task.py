@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from preprocess.videos.journal import Journal, Verdict
+from preprocess.videos.journal import FILE, Journal, Verdict
 from preprocess.videos.records import Piece, Source
 from preprocess.videos.settings import Settings, fingerprint
 
-VERSION = "1"  # of what the stages compute: another number does all of it again
+VERSION = "1"  # of what look and move compute: another number does it again
 SOUND = "sound.flac"
+CHANGED = "it changed, or was gone, while it was worked on; type the same command again"
 
 
 @dataclass(frozen=True)
@@ -33,16 +34,22 @@ class Task:
         return self.source.name
 
     def looked(self, sha256: str) -> str:
-        return fingerprint(VERSION, sha256, self.detector, self.settings.decoding, self.settings.following)
+        decoding = asdict(self.settings.decoding)
+        del decoding["decord_mb"]  # both decoders give the same pixels
+        return fingerprint(VERSION, sha256, self.detector, decoding, self.settings.following)
 
     def moved(self, sha256: str) -> str:
-        how = self.settings
-        return fingerprint(self.looked(sha256), how.filters, self.extractor, how.extracting, how.reference)
+        return fingerprint(self.looked(sha256), self.settings.filters, *self._motion)
 
     def piece(self, sha256: str, piece: Piece) -> str:
         """Of a piece's motion: the filters decide which pieces there are, and nothing about one."""
-        how, place = self.settings, [piece.start, piece.stop, piece.first, piece.last]
-        return fingerprint(self.looked(sha256), self.extractor, how.extracting, how.reference, place)
+        return fingerprint(self.looked(sha256), *self._motion, [piece.start, piece.stop, piece.first, piece.last])
+
+    @property
+    def _motion(self) -> tuple[Any, ...]:
+        """What a piece's motion and reference picture depend on."""
+        how, reference = self.settings.extracting, self.settings.reference
+        return self.extractor, how.crop, reference.crop, {"still": how.still, "quality": reference.quality}
 
     @property
     def unread(self) -> str:
@@ -64,8 +71,20 @@ def film_name(verdict: Verdict, settings: Settings) -> str:
     return f"film-{fingerprint(verdict.file or '', settings.reference)}.mp4"
 
 
+def start_again(folder: Path, journal: Journal) -> None:
+    """Forget all but the probe: what is there may be what made a stage fail, like a file that a crash left empty."""
+    journal.sound = journal.looked = journal.moved = None
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+        elif path.name != FILE:
+            path.unlink()
+
+
 def forget_unused(task: Task) -> None:
-    """Remove from the staging what other settings left."""
+    """Remove from the staging what other settings left, once these have found all of theirs."""
+    if not settled(task):
+        return
     journal = Journal.open(task.folder, task.source.path)
     kept = {verdict.file for verdict in journal.verdicts} | {verdict.picture for verdict in journal.verdicts}
     kept |= {film_name(verdict, task.settings) for verdict in journal.verdicts}

@@ -9,6 +9,7 @@ import resource
 import sys
 from pathlib import Path
 
+import yaml
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
@@ -22,7 +23,7 @@ QUICK = {"filters.min_seconds": 2, "source.settings.following.detect_seconds": 0
 class Here:
     """An engine: one file after another, in this process. idle_mb: what it held before the first."""
 
-    idle_mb = 0.0
+    idle_mb, device = 0.0, "cpu"
 
     def run(self, tasks, look, move, make_tool, report, tick=None):
         tool = make_tool("cpu")
@@ -55,13 +56,8 @@ def make(input: Path, output: Path, engine: Here | None = None, **changes) -> Da
 
 
 if __name__ == "__main__":
-    words = dict(word.split("=", 1) for word in sys.argv[3:])
-    here = Here()
-    make(
-        Path(sys.argv[1]),
-        Path(sys.argv[2]),
-        here,
-        **{key: OmegaConf.create([value])[0] for key, value in words.items()},
-    )
+    here, given = Here(), dict(word.split("=", 1) for word in sys.argv[3:])
+    changes = {key: yaml.safe_load(value) for key, value in given.items()}
+    make(Path(sys.argv[1]), Path(sys.argv[2]), here, **changes)
     peak_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(f"IDLE_MB {here.idle_mb:.0f} PEAK_MB {peak_kb / 1024:.0f}")

@@ -35,8 +35,6 @@ def crops(extractor: Extractor, number: int) -> list[np.ndarray]:
 class Reader:
     """Stands for M: the first channel is the time that a frame of `clocks` shows, the angles are asked for."""
 
-    precision = "float32"
-
     def __init__(self, angles_T3: np.ndarray | None = None):
         self.extracting, self.input_px, self.angles_T3 = extracting(), 64, angles_T3
 
@@ -94,24 +92,24 @@ def test_precision_follows_the_device_and_wrong_settings_are_named():
 
 def test_the_identity_is_known_without_loading_and_changes_with_what_the_numbers_depend_on(extractor, monkeypatch):
     monkeypatch.setattr(module, "load", lambda *_, **__: pytest.fail("M was loaded"))
-    known = identity_of(extracting(batch_size=4))
+    known = identity_of(extracting(batch_size=4), "cpu")
     assert known == extractor.identity
-    assert known["untrained"] and known["sha256"] is None and known["precision"] == "auto"
+    assert known["untrained"] and known["sha256"] is None and known["precision"] == "float32"
     for change in ({"weights": "random:1:small"}, {"batch_size": 2}, {"precision": "bfloat16"}, {"species": "animal"}):
-        assert identity_of(extracting(**{"batch_size": 4} | change)) != known
+        assert identity_of(extracting(**{"batch_size": 4} | change), "cpu") != known
 
 
 def test_the_identity_of_files_is_their_hash_and_missing_ones_are_named(tmp_path):
     file = tmp_path / "liveportrait" / "base_models" / "motion_extractor.pth"
     with pytest.raises(FileNotFoundError, match="motion_extractor.pth.*weights pull liveportrait"):
-        identity_of(extracting(weights=str(tmp_path)))
+        identity_of(extracting(weights=str(tmp_path)), "cpu")
     file.parent.mkdir(parents=True)
     file.write_bytes(b"weights")
-    found = identity_of(extracting(weights=str(tmp_path)))
+    found = identity_of(extracting(weights=str(tmp_path)), "cpu")
     assert found["sha256"] == hashlib.sha256(b"weights").hexdigest() and not found["untrained"]
     elsewhere = tmp_path / "copy"
     (tmp_path / "liveportrait").rename(elsewhere)
-    assert identity_of(extracting(weights=str(elsewhere))) == found
+    assert identity_of(extracting(weights=str(elsewhere)), "cpu") == found
 
 
 def test_what_is_fetched_ahead_is_the_same_in_the_same_order_and_not_much():

@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import resource
 import shutil
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.errors import InstantiationException
 
 from joyvasa.data.shards import DESCRIPTION, DatasetInfo, open_dataset
 from joyvasa.film import write_video
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME
-from preprocess.report import NothingImported
-from preprocess.videos import stages
+from preprocess.report import NothingImported, Unusable
+from preprocess.videos import pack, source, stages
+from preprocess.videos.journal import Journal
 from tests.preprocess.videos import inline
 from tests.preprocess.videos.made import SECONDS, bad_files, pictures, talking, voice
 
@@ -92,10 +98,10 @@ def test_a_changed_setting_does_again_what_depends_on_it_alone(make, films, tmp_
     assert ran == ["move_piece"] * 3
     with pytest.raises(NothingImported):
         make(films, **{"filters.min_seconds": 5})
-    assert ran == ["move_piece"] * 3 and not (tmp_path / "set" / DESCRIPTION).exists()
-    ran.clear()
-    make(films, **{"source.settings.extracting.crop.scale": 2.0})
-    assert "probe" not in ran and "write_sound" not in ran
+    assert open_dataset(tmp_path / "set")  # what was there stays, where nothing takes its place
+    for key, value in {"reference.crf": 20, "decoding.decord_mb": 0}.items():
+        make(films, **{"source.settings.extracting.crop.scale": 2.0, f"source.settings.{key}": value})
+    assert ran == ["move_piece"] * 3
 
 
 def test_a_new_film_costs_no_other_one_anything(make, films, tmp_path, monkeypatch):
@@ -172,19 +178,114 @@ def test_a_dataset_of_another_source_is_left_alone(make, films, tmp_path):
     assert open_dataset(tmp_path / "set")
 
 
-def test_a_full_disk_ends_the_run_and_loses_nothing(make, films, tmp_path, monkeypatch):
+def test_a_full_disk_ends_the_run_and_loses_nothing(make, films, monkeypatch):
     was, calls = stages.save_moved, []
 
     def full(moved, file):
         calls.append(file)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
         if len(calls) == 2:
-            raise OSError(28, "No space left on device", str(file))
-        was(moved, file)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+        try:
+            was(moved, file)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
     monkeypatch.setattr(stages, "save_moved", full)
     with pytest.raises(NothingImported, match="what is done is kept: free some room"):
         make(films)
     assert len(clips(make(films))) == 3 and len(calls) == 4  # the first was not done again
+
+
+def test_a_run_killed_behind_its_dataset_is_not_taken_for_the_one_before(make, films, tmp_path, monkeypatch):
+    before = bytes_of(make(films).folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "write_report", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            make(films, **{"filters.max_seconds": 2})
+    assert max(entry.frames for entry in clips(open_dataset(tmp_path / "set"))) == 50
+    assert bytes_of(make(films).folder) == before
+
+
+def test_films_that_vanish_while_they_are_worked_on_take_no_work_with_them(make, films, tmp_path, monkeypatch):
+    folder = tmp_path / "share"
+    shutil.copytree(films, folder)
+    was = stages.open_frames
+
+    def lost(path, decoding):
+        if "person 3" in str(path) and folder.exists():
+            folder.rename(tmp_path / "away")
+        return was(path, decoding)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "open_frames", lost)
+        assert len(clips(make(folder))) == 2
+    assert rejected(tmp_path / "set") == {"person 3/take.mp4": "unreadable"}
+    (tmp_path / "away").rename(folder)
+    ran: list[str] = []
+    piece = stages.move_piece
+    monkeypatch.setattr(stages, "move_piece", lambda *a: (ran.append("move"), piece(*a))[1])
+    assert len(clips(make(folder))) == 3 and ran == ["move"]
+
+
+def test_a_film_that_changes_while_it_is_worked_on_is_named(make, films, tmp_path, monkeypatch):
+    folder = tmp_path / "changing"
+    shutil.copytree(films, folder)
+    was = source.judged
+
+    def touched(files, report):
+        os.utime(folder / "person 1" / "take.mp4", (1, 1))
+        return was([pack.Worked(f.task, Journal.open(f.task.folder, f.task.source.path)) for f in files], report)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(source, "judged", touched)
+        assert len(clips(make(folder))) == 2
+    assert rejected(tmp_path / "set") == {"person 1/take.mp4": "unreadable"}
+    assert len(clips(make(folder))) == 3
+
+
+@pytest.mark.parametrize("ending", ["sound.flac", "look-*/0000.safetensors", "piece-*.safetensors"])
+def test_unfinished_work_that_a_crash_left_empty_is_made_again(make, films, tmp_path, ending):
+    before = bytes_of(make(films).folder)
+    for path in (tmp_path / "set" / ".staging").glob(f"*/{ending}"):
+        path.write_bytes(b"")
+    changed = {"source.settings.extracting.still": 0.2}  # so that all of it is read again
+    for _ in range(2):  # what is broken may be found by failing on it once
+        with suppress(NothingImported):
+            made = make(films, **changed)
+    assert len(clips(made)) == 3
+    assert bytes_of(make(films).folder) == before
+
+
+def test_a_clip_whose_film_cannot_be_made_goes_without(make, films, tmp_path, monkeypatch, capsys):
+    def broken(*_):
+        raise Unusable("damaged", "at 1 s")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "film_of", broken)
+        assert len(clips(make(films))) == 3
+    assert "no film of its face could be made" in capsys.readouterr().out
+    assert not any("render/mp4" in entry.members for entry in clips(open_dataset(tmp_path / "set")))
+    assert any("render/mp4" in entry.members for entry in clips(make(films)))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"source.speaker": "face"},
+        {"source.clips_per_shard": 0},
+        {"source.validation_share": 2},
+        {"source.settings.decoding.span_seconds": 0},
+        {"source.settings.extracting.batch_size": 0},
+        {"source.settings.extracting.precision": "float8"},
+        {"source.speaker": "faces"},
+    ],
+)
+def test_wrong_words_are_said_before_any_work(make, films, monkeypatch, tmp_path, wrong):
+    monkeypatch.setenv("JOYVASA_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setattr(stages, "probe", lambda _: pytest.fail("work was begun"))
+    with pytest.raises((ValueError, FileNotFoundError, InstantiationException)):
+        make(films, **wrong)
 
 
 def test_a_fault_of_the_program_takes_one_file_with_it(make, films, tmp_path, monkeypatch):
