@@ -6,6 +6,7 @@ whole film is in memory, and where groups of pictures are open, as in films of p
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,9 +23,12 @@ PICTURES = "_pipe"  # how FFmpeg's formats of single pictures end
 INDEXED = ("mov", "mp4", "matroska", "webm")  # elsewhere times in the file lead to wrong frames: they are counted
 UNINDEXED = ("vp8",)  # a packet of its may hold a frame that is never shown
 COVER_PICTURE = 1024  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
-FINEST_FPS = 1001  # average frame rates are brought to fractions of no larger denominator
 LEAD_FRAMES = 16  # the most by which frames are stored out of the order in which they are shown
-LARGEST_SLIP = 0.6  # frames from its place at a constant rate, above which the rate counts as variable
+GUESSED_FRAMES = 4  # at the start of an MPEG film cut out of another, for which FFmpeg may guess times
+# Without an index, FFmpeg takes a clock that was set back for one whose 33 bits overflowed, and adds them: a day.
+STILL_SECONDS = 600.0  # from one frame to the next, above which that is what happened
+WIDEST = 4  # a pixel's width by its height, or the inverse, above which a file is not believed
+NEARLY_SQUARE = 0.01  # as encoders state it that round the sides of scaled frames; not worth resampling
 MISSING_SECONDS = 1.0  # before the end that a Matroska file states, from which it counts as cut off
 MISSING_FRAMES = 2  # that an AVI's header may count too many: frames that only say "the same again" are not decoded
 # How films begin: a file that begins so and cannot be opened has lost its index, or the rest of its head.
@@ -40,7 +44,8 @@ class Damaged(ValueError):
 class Timeline:
     """When frames are shown. shown: int64 (frames,), rising, in `time_base`; timed: False where the file has no times
     and frames are only counted; seekable: whether a frame can be found by its time; fps: as the file says, or None;
-    rotation: degrees counter-clockwise."""
+    width, height: as shown, upright and of square pixels; rotation: degrees counter-clockwise; aspect: a stored pixel's
+    width by its height, before that turn."""
 
     shown: np.ndarray
     time_base: Fraction
@@ -50,6 +55,7 @@ class Timeline:
     width: int
     height: int
     rotation: int
+    aspect: Fraction
     has_sound: bool
 
     @property
@@ -64,25 +70,6 @@ class Timeline:
         """From the first frame to the end of the last, which is shown as long as the median one."""
         since = self.since
         return float(since[-1] + (np.median(np.diff(since)) if len(since) > 1 else 1 / float(self.fps or FPS)))
-
-    def plan(self) -> tuple[Fraction, np.ndarray, bool]:
-        """(fps, index (frames,) of the frame shown at each moment of a constant rate, whether the film's is variable).
-
-        The stated rate stands where every frame is within LARGEST_SLIP of its place. Else the mean rate is taken, and
-        frames are repeated or left out, so that picture and sound stay together.
-        """
-        count = len(self.shown)
-        whole = np.arange(count)
-        if count == 1 or not self.timed:
-            return self.fps or Fraction(FPS), whole, False
-        since = self.since
-        if self.fps and np.abs(since * float(self.fps) - whole).max() <= LARGEST_SLIP:
-            return self.fps, whole, False
-        seconds = self.seconds
-        fps = Fraction(count / seconds).limit_denominator(FINEST_FPS)
-        moments = (np.arange(max(1, round(seconds * float(fps)))) + 0.5) / float(fps)
-        index = np.searchsorted(since, moments, side="right") - 1
-        return fps, index, not np.array_equal(index, whole)
 
 
 @contextmanager
@@ -133,7 +120,7 @@ def timeline(path: Path) -> Timeline:
     """Read the times of all frames: from the index of mp4, mov, mkv and webm, else by decoding the film once.
 
     Frames before the first that can be decoded, in a film cut out of another, do not count.
-    Raises as `opened` and `picture_track`, and Damaged for a film that is cut off.
+    Raises as `opened` and `picture_track`, and Damaged for a film that is cut off or whose clock jumps back.
     """
     with opened(path) as container:
         stream = picture_track(container, path)
@@ -141,14 +128,13 @@ def timeline(path: Path) -> Timeline:
         seekable = seekable and stream.codec_context.name not in UNINDEXED
         times = _packet_times(container, stream, path) if seekable else _frame_times(container, stream, path)
         timed = bool(times) and None not in times
-        container.seek(0)
-        first = next(container.decode(stream), None)
-        if first is None or not times:
-            raise Damaged(f"{path}: the picture track holds no frame; export or download it again")
+        first = first_frame(path)
         if timed and first.pts is not None:
             times = [time for time in times if time >= first.pts]
-        turned = first.rotation % 180 == 90
-        width, height = (first.height, first.width) if turned else (first.width, first.height)
+        aspect = _aspect(stream)
+        width, height = _width_shown(first.width, aspect), first.height
+        if first.rotation % 180 == 90:
+            width, height = height, width
         return Timeline(
             shown=np.array(_in_order(times, seekable) if timed else range(len(times)), np.int64),
             time_base=stream.time_base,
@@ -158,13 +144,50 @@ def timeline(path: Path) -> Timeline:
             width=width,
             height=height,
             rotation=first.rotation % 360,
+            aspect=aspect,
             has_sound=container.streams.best("audio") is not None,
         )
+
+
+def first_frame(path: Path):
+    """PyAV's, of a film opened anew: where clocks overflow or edits repeat, no seek finds it. Raises as `timeline`."""
+    with opened(path) as container:
+        frame = next(container.decode(picture_track(container, path)), None)
+        if frame is None:
+            raise Damaged(f"{path}: the picture track holds no frame; export or download it again")
+        return frame
 
 
 def _in_order(times: list[int], seekable: bool) -> list[int]:
     """Of two frames with one time, one is shown; where frames can only be counted, both stay."""
     return sorted(set(times) if seekable else times)
+
+
+def _check_clock(stamps: list[int | None], tick: Fraction, lead: int, still: float, path: Path) -> None:
+    """Raises Damaged where times of stored frames go back behind one stored more than `lead` frames before, or ahead by
+    more than `still` seconds. Not by decoded frames: decoders give some too late behind a hole in the film."""
+    known = np.array([stamp for stamp in stamps if stamp is not None], np.int64)
+    latest = np.maximum.accumulate(known)
+    back = np.flatnonzero(known[lead + 1 :] < latest[: -lead - 1]) + lead + 1
+    ahead = np.flatnonzero(np.diff(latest) * float(tick) > still) + 1
+    if len(back) or len(ahead):
+        first = int(np.union1d(back, ahead)[0])
+        at, how = float((latest[first - 1] - known[0]) * tick), "back" if first in back else "far ahead"
+        reason = f"the clock jumps {how} at {at:.1f} s, as in files joined byte by byte"
+        raise Damaged(f"{path}: damaged: {reason}; remux it, or join its parts with ffmpeg -f concat")
+
+
+def _aspect(stream) -> Fraction:
+    """Of a pixel, as container or codec say; 1 where they say nothing, something absurd, or nearly 1."""
+    aspect = stream.sample_aspect_ratio
+    if not aspect or not 1 / WIDEST <= aspect <= WIDEST or abs(aspect - 1) <= NEARLY_SQUARE:
+        return Fraction(1)
+    return aspect
+
+
+def _width_shown(width: int, aspect: Fraction) -> int:
+    """Always the width changes, as in FFmpeg, to the nearest even number; what is square stays as it is."""
+    return width if aspect == 1 else 2 * max(1, round(width * aspect / 2))
 
 
 def _packet_times(container, stream, path: Path) -> list[int | None]:
@@ -185,18 +208,26 @@ def _packet_times(container, stream, path: Path) -> list[int | None]:
     stated = (container.duration or 0) / 1e6  # FFmpeg's AV_TIME_BASE
     if "matroska" in container.format.name and end < stated - MISSING_SECONDS:
         raise Damaged(f"{path}: damaged: it ends at {end:.1f} s (expected {stated:.1f} s); export or download it again")
+    _check_clock(times, stream.time_base, LEAD_FRAMES, math.inf, path)
     return times
 
 
 def _frame_times(container, stream, path: Path) -> list[int | None]:
-    times = [frame.pts for frame in container.decode(stream)]
-    if container.format.name == "avi" and len(times) < stream.frames - MISSING_FRAMES:
+    """Of the decoded frames, in the order of showing; of an AVI, where each has but a number, in none to rely on."""
+    times, stored = [], []
+    for packet in container.demux(stream):
+        stored.append(packet.dts)
+        times += [frame.pts for frame in packet.decode()]
+    if container.format.name != "avi":
+        _check_clock(stored, stream.time_base, GUESSED_FRAMES, STILL_SECONDS, path)
+    elif len(times) < stream.frames - MISSING_FRAMES:
         raise Damaged(f"{path}: damaged: {len(times)} frames (expected {stream.frames}); export or download it again")
     return times
 
 
 def frames_since(path: Path, times: Timeline, start: int, *, threads: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """(number, frame) from frame `start` on, uint8 RGB (H, W, 3), upright. threads: of the decoder, 0 all there are.
+    """(number, frame) from frame `start` on, uint8 RGB (H, W, 3), as shown: upright, pixels square. threads: of the
+    decoder, 0 all there are.
 
     Raises Damaged naming the file and the place, for a frame of the index that the decoder does not give too.
     """
@@ -206,8 +237,8 @@ def frames_since(path: Path, times: Timeline, start: int, *, threads: int = 0) -
     with opened(path) as container:
         stream = picture_track(container, path)
         stream.thread_type, stream.thread_count = "AUTO", threads
-        if times.seekable:
-            container.seek(int(shown[max(0, start - LEAD_FRAMES)]), stream=stream)
+        if times.seekable and start > LEAD_FRAMES:
+            container.seek(int(shown[start - LEAD_FRAMES]), stream=stream)
         frames = container.decode(stream)
         while wanted < len(shown):
             try:
@@ -218,22 +249,16 @@ def frames_since(path: Path, times: Timeline, start: int, *, threads: int = 0) -
             if at > wanted:
                 raise Damaged(f"{path}: damaged: frame {wanted} of {len(shown)} is missing; export it again")
             if at == wanted:
-                yield at, np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90))
+                image = _square(frame.to_ndarray(format="rgb24"), times.aspect)
+                yield at, np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
                 wanted += 1
 
 
-def size_within(width: int, height: int, max_side: int | None) -> tuple[int, int]:
-    """As it is where small enough, else with both sides even and the longer one at most `max_side`."""
-    if max_side is None or max(width, height) <= max_side:
-        return width, height
-    share = max_side / max(width, height) / 2
-    return 2 * max(1, int(width * share)), 2 * max(1, int(height * share))
-
-
-def shrunk(frame: np.ndarray, max_side: int | None) -> np.ndarray:
-    """The frame at the size of `size_within`, areas averaged."""
+def _square(image: np.ndarray, aspect: Fraction) -> np.ndarray:
+    """As stored -> with square pixels."""
     import cv2
 
-    height, width = frame.shape[:2]
-    size = size_within(width, height, max_side)
-    return frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+    if aspect == 1:
+        return image
+    size = _width_shown(image.shape[1], aspect), image.shape[0]
+    return cv2.resize(image, size, interpolation=cv2.INTER_LINEAR if aspect > 1 else cv2.INTER_AREA)

@@ -11,15 +11,18 @@ from pathlib import Path
 
 import numpy as np
 
-from joyvasa.decoding import Timeline, frames_since, opened, shrunk, size_within, timeline
+from joyvasa.decoding import Timeline, frames_since, opened, timeline
+from joyvasa.motion import FPS
 
 CHUNK_BYTES = 64_000_000  # of frames held while a film is played backwards: 81 of 512 x 512, 10 of 1080p
 MOST_CHANNELS = 2
+FINEST_FPS = 1001  # average frame rates are brought to fractions of no larger denominator
+LARGEST_SLIP = 0.6  # frames from its place at a constant rate, above which the rate counts as variable
 
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """width, height: pixels as shown (upright). fps, frames: as `read_frames` gives them, at a constant rate.
+    """width, height: pixels as shown (upright, square). fps, frames: as `read_frames` gives them, at a constant rate.
 
     variable: the file's own rate is not constant. rotation: degrees counter-clockwise by which frames were turned.
     """
@@ -35,7 +38,8 @@ class VideoInfo:
 
 
 class VideoReader:
-    """Frames of a film, uint8 RGB (H, W, 3), upright, at a constant rate: one after another, a few in memory.
+    """Frames of a film, uint8 RGB (H, W, 3), upright, their pixels square, at a constant rate: one after another, a few
+    in memory.
 
     The longer side is brought to at most `max_side` pixels by averaging areas, both sides even. Every pass opens the
     file anew; a frame that is shown twice is one array.
@@ -45,7 +49,7 @@ class VideoReader:
     def __init__(self, path: Path | str, *, max_side: int | None = None):
         self.path, self.max_side = Path(path), max_side
         self._times = timeline(self.path)
-        fps, self._order, variable = self._times.plan()
+        fps, self._order, variable = constant_rate(self._times)
         self.info = _info(self._times, fps, len(self._order), variable)
 
     def __len__(self) -> int:
@@ -72,10 +76,47 @@ class VideoReader:
                 return
 
 
+def constant_rate(times: Timeline) -> tuple[Fraction, np.ndarray, bool]:
+    """(fps, index (frames,) of the frame shown at each moment of that rate, whether the film's own is variable).
+
+    The stated rate stands where every frame is within LARGEST_SLIP of its place. Else the mean rate is taken, and
+    frames are repeated or left out, so that picture and sound stay together.
+    """
+    count = len(times.shown)
+    whole = np.arange(count)
+    if count == 1 or not times.timed:
+        return times.fps or Fraction(FPS), whole, False
+    since = times.since
+    if times.fps and np.abs(since * float(times.fps) - whole).max() <= LARGEST_SLIP:
+        return times.fps, whole, False
+    seconds = times.seconds
+    fps = Fraction(count / seconds).limit_denominator(FINEST_FPS)
+    moments = (np.arange(max(1, round(seconds * float(fps)))) + 0.5) / float(fps)
+    index = np.searchsorted(since, moments, side="right") - 1
+    return fps, index, not np.array_equal(index, whole)
+
+
+def size_within(width: int, height: int, max_side: int | None) -> tuple[int, int]:
+    """As it is where small enough, else with both sides even and the longer one at most `max_side`."""
+    if max_side is None or max(width, height) <= max_side:
+        return width, height
+    share = max_side / max(width, height) / 2
+    return 2 * max(1, int(width * share)), 2 * max(1, int(height * share))
+
+
+def shrunk(frame: np.ndarray, max_side: int | None) -> np.ndarray:
+    """The frame at the size of `size_within`, areas averaged."""
+    import cv2
+
+    height, width = frame.shape[:2]
+    size = size_within(width, height, max_side)
+    return frame if size == (width, height) else cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
+
+
 def probe_video(path: Path | str) -> VideoInfo:
     """What the film holds, from its index and its first frame. Raises as `VideoReader`."""
     times = timeline(Path(path))
-    fps, order, variable = times.plan()
+    fps, order, variable = constant_rate(times)
     return _info(times, fps, len(order), variable)
 
 

@@ -32,13 +32,15 @@ def number(frame: np.ndarray) -> int:
     return sum(1 << bit for bit in range(BITS) if frame[30, bit * 9 + 4, 0] > 128)
 
 
-def encode(path, times_ms, codec="libx264", options=None):
-    """A film of any codec and of any times in milliseconds."""
+def encode(path, times_ms, codec="libx264", options=None, aspect=None):
+    """A film of any codec, of any times in milliseconds, of pixels `aspect` times as wide as high."""
     import av
 
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=25, options=options or {})
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
         stream.codec_context.time_base = PTS_MILLISECONDS if len(set(np.diff(times_ms))) > 1 else Fraction(1, 25)
         for k, (frame, time) in enumerate(zip(numbered(len(times_ms)), times_ms, strict=True)):
             picture = av.VideoFrame.from_ndarray(frame, format="rgb24")
@@ -97,6 +99,52 @@ def test_rotation_is_applied(film, tmp_path, degrees):
     assert (info.height, info.width) == upright[0].shape[:2] and info.rotation == degrees
     for frame, expected in zip(reader, upright, strict=True):
         np.testing.assert_allclose(frame.astype(int), expected, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "aspect", "width"),
+    [
+        ("a.mp4", "libx264", Fraction(64, 45), 136),
+        ("a.mkv", "libx264", Fraction(8, 9), 86),
+        ("a.ts", "libx264", Fraction(3, 2), 144),
+        ("a.mpg", "mpeg2video", Fraction(32, 27), 114),
+        ("a.avi", "mpeg4", Fraction(16, 15), 102),
+    ],
+)
+def test_pixels_that_are_not_square_are_made_so(tmp_path, name, codec, aspect, width):
+    """As a player shows the film: its width changes, its height does not, and what is in it goes along."""
+    path = encode(tmp_path / name, np.arange(60) * 40, codec, aspect=aspect)
+    stored = list(read_frames(encode(tmp_path / f"square_{name}", np.arange(60) * 40, codec)))
+    reader = VideoReader(path)
+    assert (reader.info.width, reader.info.height) == (width, HEIGHT)
+    frames = list(reader)
+    assert len(frames) == 60 and {frame.shape for frame in frames} == {(HEIGHT, width, 3)}
+    at = ((np.arange(width) + 0.5) * WIDTH / width).astype(int)
+    for frame, expected in zip(frames, stored, strict=True):
+        assert np.abs(frame.astype(int) - expected[:, at]).mean() < 12
+    small = next(read_frames(path, max_side=64))
+    assert max(small.shape) == 64 and small.shape[1] / small.shape[0] == pytest.approx(width / HEIGHT, rel=0.08)
+    with PingPongReader(path, 65) as there_and_back:
+        assert all(frame.shape == (HEIGHT, width, 3) for _, frame in there_and_back)
+
+
+def test_a_film_that_is_turned_is_stretched_along_the_side_that_was_its_width(film, tmp_path):
+    plain = encode(tmp_path / "a.mp4", np.arange(3) * 40, aspect=Fraction(3, 2))
+    info = probe_video(turned(tmp_path / "b.mp4", plain, 90))
+    assert (info.width, info.height) == (HEIGHT, WIDTH * 3 // 2)
+    np.testing.assert_allclose(
+        next(read_frames(tmp_path / "b.mp4")).astype(int), np.rot90(next(read_frames(plain))), atol=1
+    )
+
+
+@pytest.mark.parametrize(
+    "aspect", [None, Fraction(0), Fraction(100), Fraction(1, 5), Fraction(1, 1), Fraction(639, 640)]
+)
+def test_an_aspect_that_is_absurd_or_nearly_square_changes_nothing(tmp_path, aspect):
+    path = encode(tmp_path / "a.mkv", np.arange(3) * 40, aspect=aspect)
+    expected = read_frames(encode(tmp_path / "b.mkv", np.arange(3) * 40))
+    for frame, other in zip(read_frames(path), expected, strict=True):
+        np.testing.assert_array_equal(frame, other)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def pieces(
     """(pieces, what is too short for one), each in rising order; tracks are numbered through the film.
 
     times_T: seconds of all kept frames of the film. duration: the end of its last frame. Motion frame k belongs to the
-    track that is shown at k / 25 s: from the time of its first frame to that of the frame behind it.
+    track that is shown at k / 25 s: from the time of its first frame to that of the frame behind it, or, before a hole
+    in the picture, to 1 / min_fps s behind its last.
     """
     shortest = math.ceil(filters.min_seconds * FPS - EPSILON)
     longest = max(shortest, math.floor(filters.max_seconds * FPS + EPSILON))
@@ -34,7 +35,8 @@ def pieces(
     tracks = [track for each in looks for track in each.tracks]
     for parent, track in enumerate(tracks):
         begin = float(times_T[track.start])
-        end = float(times_T[track.stop]) if track.stop < len(times_T) else duration
+        behind = float(times_T[track.stop]) if track.stop < len(times_T) else duration
+        end = min(behind, float(times_T[track.stop - 1]) + 1 / filters.min_fps)
         first, last = (math.ceil(FPS * moment - EPSILON) for moment in (begin, end))
         sizes = _sizes(last - first, shortest, longest)
         bounds = [first, *(first + np.cumsum(sizes, dtype=int)).tolist()]

@@ -26,19 +26,20 @@ SHOWN = 8  # endings that are counted by name
 HIDDEN = "."  # .staging is one of them, and so are the ._x.mp4 that macOS leaves beside x.mp4
 
 
-def discover(input: Path, metadata: Path | None, report: Report) -> list[Source]:
+def discover(input: Path, metadata: Path | None, report: Report, *, output: Path | None = None) -> list[Source]:
     """The films, sorted by name, with what the metadata says of them.
 
     input: a folder (links to folders below it are followed, each folder once), a .txt or .csv list, or one film; a
     .csv list with a header is its own metadata where no other is given. What is left out goes to the report. A film
     listed that is not there and a folder that cannot be read are rejections, since films are missing for them. Broken
-    links are films too: `probe` names them.
-    Raises FileNotFoundError where there is no input or no film, ValueError for a list that cannot be read, OSError
-    where the input folder itself cannot be read.
+    links are films too: `probe` names them. output: a folder that is not looked into where it lies below the input,
+    and not counted either: what is written there must not change what is found.
+    Raises FileNotFoundError where there is no input or no film, ValueError for a list that cannot be read or an output
+    that is the input folder, OSError where the input folder itself cannot be read.
     """
     absolute = Path(os.path.abspath(input))  # workers may stand in another folder
     if input.is_dir():
-        found = _Walk(absolute, report).films()
+        found = _Walk(absolute, report, _beside(input, output)).films()
     elif not input.exists():
         raise FileNotFoundError(f"input={shown(input)}: no such file or folder")
     elif input.suffix.lower() in LISTS:
@@ -66,10 +67,14 @@ class _Found:
 
 @dataclass
 class _Walk:
-    """Looks through a folder: first what is really in it, then, in the order of their names, where its links lead."""
+    """Looks through a folder: first what is really in it, then, in the order of their names, where its links lead.
+
+    output: a real path that is passed over.
+    """
 
     top: Path
     report: Report
+    output: str | None
     seen: set[str] = field(default_factory=set)
     links: list[tuple[str, Path]] = field(default_factory=list)
     hidden: int = 0
@@ -81,6 +86,8 @@ class _Walk:
         while self.links:
             name, path = heapq.heappop(self.links)
             real, written = os.path.realpath(path), shown(os.readlink(path))
+            if real == self.output:
+                continue
             if (os.path.realpath(path.parent) + os.sep).startswith(real.rstrip(os.sep) + os.sep):
                 self.report.remark(name, "link loop", f"leads to {written}, in which it lies itself; not followed")
             elif real in self.seen:
@@ -104,7 +111,7 @@ class _Walk:
         waiting = [(folder, name, real)]
         while waiting:
             folder, name, real = waiting.pop()
-            if real in self.seen:
+            if real in self.seen or real == self.output:
                 continue
             self.seen.add(real)
             called_film = [] if not _is_film(name) else [_Found(name, folder, real, linked)]
@@ -137,6 +144,14 @@ class _Walk:
             reason = f"the folder cannot be read ({error.strerror}); films may be missing for it"
             self.report.reject(f"{name}/", Unusable("unreadable", reason))
             return []
+
+
+def _beside(input: Path, output: Path | None) -> str | None:
+    """The real path of the output folder. Raises ValueError where it is the input."""
+    real = None if output is None else os.path.realpath(output)
+    if real == os.path.realpath(input):
+        raise ValueError(f"output={shown(output)}: the folder of the films itself; choose another, or one below it")
+    return real
 
 
 def _is_film(name: str) -> bool:

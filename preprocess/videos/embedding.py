@@ -45,9 +45,18 @@ class KeptEmbedder:
 
     def __call__(self, jpeg: bytes) -> np.ndarray | None:
         file = self._folder / f"{hashlib.sha256(jpeg).hexdigest()[:32]}.npy"
-        if not file.is_file():
+        kept = _read(file)
+        if kept is None:
             row = self._inner(jpeg)
+            kept = np.zeros(0, np.float32) if row is None else row
             with replacing(file) as temporary, open(temporary, "wb") as stream:
-                np.save(stream, np.zeros(0, np.float32) if row is None else row)
-        row = np.load(file, allow_pickle=False)
-        return row if row.size else None
+                np.save(stream, kept)
+        return kept if kept.size else None
+
+
+def _read(file: Path) -> np.ndarray | None:
+    """None where there is no file, or one that a crash of the machine left empty or cut off."""
+    try:
+        return np.load(file, allow_pickle=False)
+    except (FileNotFoundError, EOFError, ValueError):
+        return None

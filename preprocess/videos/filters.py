@@ -1,6 +1,6 @@
 """What the filters look at, and their verdict. Measures are rounded, so that a report says what was compared.
 
-Shape suffixes: S samples (16 kHz), N motion frames (25 a second), C channels.
+Shape suffixes: T kept frames, S samples (16 kHz), N motion frames (25 a second), C channels.
 """
 
 from __future__ import annotations
@@ -44,7 +44,9 @@ class _Limit:
         return self.setting.startswith("min_")
 
 
+RATE = _Limit("low_rate", "fps", "min_fps", "{:.1f} pictures a second")
 BEFORE = (
+    RATE,
     _Limit("several_faces", "rivals", "max_rivals", "another face of nearly its size in {:.0%} of the looks"),
     _Limit("small_face", "face_px", "min_face_px", "the face is {:.0f} pixels wide"),
     _Limit("blurred", "sharpness", "min_sharpness", "sharpness {:.2f}"),
@@ -61,11 +63,12 @@ AFTER = (
 
 
 def face_measures(track: FaceTrack, piece: Piece) -> dict[str, float]:
-    """Of the face in a piece: face_px (shorter side of its box) and sharpness, medians; rivals and missed, shares of
-    the looks at the whole track."""
+    """Of the face in a piece: fps, kept frames a second; face_px (shorter side of its box) and sharpness, medians;
+    rivals and missed, shares of the looks at the whole track."""
     inside = slice(piece.start - track.start, piece.stop - track.start)
     side_T = track.square_T4[:, 2]
     return {
+        "fps": round((piece.stop - piece.start) / piece.seconds, 2),
         "face_px": round(track.face_px * float(np.median(side_T[inside]) / np.median(side_T)), 1),
         "sharpness": _rounded(np.median(track.sharpness_T[inside])),
         "rivals": _rounded(track.rivals),
@@ -110,6 +113,16 @@ def _shake(motion_NC: np.ndarray, channels: tuple[slice, ...], floor: float) -> 
     change_NC = np.diff(group_NC, axis=0)
     noise, change = (np.sqrt(np.square(each).sum(axis=1).mean()) for each in (noise_NC, change_NC))
     return float(np.sqrt(2) * noise / np.hypot(change, floor))
+
+
+def check_rate(times_T: np.ndarray, filters: Filters) -> None:
+    """Raises Unusable for a film most of whose kept frames, shown at `times_T` seconds, stand for too long.
+
+    Before faces are looked for: below 1 / lost_seconds every frame would be a track. Holes between frames are no slow
+    rate; a track ends at them.
+    """
+    if len(times_T) > 1:
+        _check((RATE,), {RATE.measure: 1 / float(np.median(np.diff(times_T)))}, filters)
 
 
 def check_before(measures: Mapping[str, float], filters: Filters) -> None:

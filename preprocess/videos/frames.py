@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from joyvasa.decoding import Damaged, Timeline, frames_since, shrunk, size_within
+from joyvasa.decoding import Damaged, Timeline, frames_since
+from joyvasa.video import shrunk, size_within
 from preprocess.report import reason_of
 from preprocess.videos.probe import timeline_of
 from preprocess.videos.records import Unusable
@@ -61,7 +62,9 @@ class Frames:
         return len(self.times)
 
     def read(self, start: int, stop: int) -> Iterator[np.ndarray]:
-        """Kept frames [start, stop), uint8 RGB (H, W, 3), upright. Raises Unusable "damaged" naming the second."""
+        """Kept frames [start, stop), uint8 RGB (H, W, 3), upright, their pixels square.
+
+        Raises Unusable "damaged" naming the second."""
         if not 0 <= start <= stop <= len(self):
             raise ValueError(f"{self.path}: frames [{start}, {stop}) (expected within [0, {len(self)}))")
         cursor, self._idle = self._idle, None
@@ -136,6 +139,8 @@ def why_not_decord(path: Path, timeline: Timeline, most_mb: float) -> str:
         return f"its frames are {held_mb:.0f} MB, more than decoding.decord_mb={most_mb}"
     if timeline.rotation:
         return f"it is turned by {timeline.rotation} degrees"
+    if timeline.aspect != 1:  # decord gives frames as stored
+        return f"its pixels are not square: {timeline.aspect.numerator} wide by {timeline.aspect.denominator} high"
     if not timeline.seekable:  # of an MPEG transport stream decord gives the last frames first
         return "its container has no index of the frames"
     try:

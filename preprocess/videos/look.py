@@ -1,6 +1,7 @@
 """Stage "look": the faces of a span of a film, followed from cut to cut, without keeping a frame.
 
-A track is one face in one shot, for as long as it is there and its company does not change. The detector looks every
+A track is one face in one shot, for as long as it is there and its company does not change. A hole in the picture (a
+camera that dropped frames) ends a shot as a cut does. The detector looks every
 `Following.detect_seconds` and at the first and last frame of a shot; between looks the square is filled in.
 
 Shape suffix: T frames.
@@ -13,7 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
+from safetensors.numpy import save as in_bytes
 
 from joyvasa.faces.face import Detector
 from joyvasa.faces.track import in_shots
@@ -35,15 +37,18 @@ def look(
     """Follow the faces through kept frames [start, start + T) of a film, uint8 RGB (H, W, 3).
 
     times_T: seconds at which they are shown. In every shot the largest face is followed; the track ends where it is
-    unseen for lost_seconds, where another one has been larger by 1 / rival for as long, and where another one of nearly
-    its size comes or goes. Raises ValueError, naming `where`, for another number of frames than times.
+    unseen for lost_seconds, where another one has been larger by 1 / rival for as long, where another one of nearly its
+    size comes or goes, and where there is no frame for more than lost_seconds. Raises ValueError, naming `where`, for
+    another number of frames than times.
     """
     scout = Scout(times_T, start, following)
+    hole_T = np.diff(times_T, append=np.inf) > following.lost_seconds  # behind each frame, the last one too
     shots: list[list[int]] = []
     index = -1
     for index, frame, opens, closes in in_shots(frames, where):
         if index >= len(times_T):
             raise ValueError(f"{where}: more than {len(times_T)} frames (expected one for each time)")
+        opens, closes = opens or bool(hole_T[index - 1]), closes or bool(hole_T[index])
         if opens:
             shots.append([start + index, start + index])
             scout.enter(index)
@@ -68,7 +73,7 @@ def save(seen: Look, path: Path) -> None:
         if track.ratios_T3 is not None:
             arrays[f"{number}.ratios"] = np.ascontiguousarray(track.ratios_T3)
     with replacing(path) as temporary:
-        save_file(arrays, temporary)
+        temporary.write_bytes(in_bytes(arrays))  # by safetensors itself a full disk would be no OSError
 
 
 def load(path: Path) -> Look:

@@ -41,7 +41,7 @@ p{margin:4px 0;max-width:75ch}.soft{color:var(--soft)}bdi{overflow-wrap:anywhere
 .code{white-space:nowrap}.wide{overflow-x:auto}table{border-collapse:collapse}
 td,th{padding:3px 18px 3px 0;text-align:left;vertical-align:top}th{color:var(--soft);font-weight:500}
 td{border-top:1px solid var(--grid)}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-td:last-child,th:last-child{padding-right:0}
+td:last-child,th:last-child{padding-right:0}td:not(.n){min-width:9ch}
 .charts{display:flex;flex-wrap:wrap;gap:12px}
 .groups,.cards{display:flex;flex-wrap:wrap;gap:8px}.groups{gap:0 8px}.group{min-width:0}
 .card{width:372px;max-width:100%;display:flex;gap:10px;

@@ -22,6 +22,7 @@ from preprocess.videos.sheet import contact_sheet, evenly, jpeg, spread, thumbna
 
 PAGE, SHEET = "report.html", "contact_sheet.jpg"
 SHOWN = 48  # pictures of the contact sheet
+UNTRAINED = "untrained"  # remarks of this kind stand at the top: all numbers below depend on it
 EXAMPLES = 5  # of a reason
 LISTED = 20  # rows of a table
 SPLITS = ("train", "validation", "test")  # the order of the page; others follow
@@ -41,6 +42,7 @@ MEASURES = (
     Measure("seconds", "length · seconds", "min_seconds", "max_seconds"),
     Measure("face_px", "face, shorter side · pixels", low="min_face_px"),
     Measure("sharpness", "sharpness of the face", low="min_sharpness"),
+    Measure("fps", "pictures a second", low="min_fps"),
     Measure("loudness_db", "loudness · dB", low="min_loudness_db"),
     Measure("speech", "share of the time with speech", low="min_speech"),
     Measure("yaw_deg", "yaw, 95th percentile · degrees", high="max_yaw_deg"),
@@ -109,7 +111,9 @@ def _head(facts: PageFacts) -> str:
     drawn = "".join(f'<div class="tile"><b>{value}</b><span>{name}</span></div>' for name, value in tiles.items())
     reasons = " The reasons stand below." if facts.rejected else ""
     nothing = "" if facts.clips else f"<p><b>No clip was written.</b>{reasons}</p>"
-    return f'<h1>{text(facts.title)}</h1>{nothing}<div class="tiles">{drawn}</div>{_bar(facts)}'
+    grave = "".join(f"<p><b>{text(note.reason, SENTENCE)}</b></p>" for note in facts.remarks if note.kind == UNTRAINED)
+    title = f"<h1>{text(facts.title)}: from videos to clips</h1>"
+    return f'{title}{grave}{nothing}<div class="tiles">{drawn}</div>{_bar(facts)}'
 
 
 def _bar(facts: PageFacts) -> str:
@@ -222,9 +226,9 @@ def _fallbacks(facts: PageFacts) -> str:
     said: dict[tuple[str, str], list[str]] = {}
     for note in sorted(facts.remarks, key=lambda note: (note.kind, note.reason, note.name)):
         said.setdefault((note.kind, note.reason), []).append(note.name)
-    told = [[text(kind), text(reason, SENTENCE), _named(names)] for (kind, reason), names in said.items()]
+    told = [[text(kind), _named(names), text(reason, SENTENCE)] for (kind, reason), names in said.items()]
     decoded = _section("Decoders", _listed(["decoder", "files", "why not decord"], rows, (1,)))
-    return decoded + _section("Taken for granted", _listed(["about", "what", "where"], told, ()))
+    return decoded + _section("Taken for granted", _listed(["about", "where", "what"], told, ()))
 
 
 def _named(names: Sequence[str]) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import stat
-from itertools import islice
 from pathlib import Path
 
 from joyvasa.decoding import Damaged, Timeline, opened, timeline
+from joyvasa.video import constant_rate
 from joyvasa.weights import sha256_of
 from preprocess.report import reason_of
 from preprocess.videos.records import Probed, Unusable
+from preprocess.videos.sound import decoded
 
 
 def probe(path: Path) -> Probed:
@@ -30,7 +31,7 @@ def probe(path: Path) -> Probed:
         fps=count / seconds,
         frames=count,
         seconds=seconds,
-        variable=times.plan()[2],
+        variable=constant_rate(times)[2],
         rotation=times.rotation,
         sound_rate=rate,
         sound_channels=channels,
@@ -74,7 +75,7 @@ def _sound(path: Path) -> tuple[str, int, int]:
             track = container.streams.best("audio")
             if track is None:
                 raise Unusable("no_sound", "no sound track; a voice is needed to learn from")
-            first = next(islice(container.decode(track), 1), None)
+            first = next(decoded(container, track), None)
             if first is None:
                 raise Unusable("no_sound", "the sound track holds no samples; export it again")
             return container.format.name, first.sample_rate, first.layout.nb_channels

@@ -9,6 +9,8 @@ from typing import Any
 
 from joyvasa.faces.crop import CropSpec
 
+LEAST_SIDE = 64  # pixels: smaller frames hold no face
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
@@ -20,6 +22,10 @@ class Decoding:
     max_side: int
     decord_mb: int
     span_seconds: float
+
+    def __post_init__(self) -> None:
+        if self.fps_limit <= 0 or self.max_side < LEAST_SIDE or self.span_seconds <= 0:
+            raise ValueError(f"{self} (expected rates and seconds above 0, max_side of {LEAST_SIDE} or more)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,13 +45,15 @@ class Following:
 class Filters:
     """Thresholds. A piece is min_seconds to max_seconds long; a longer track is cut in equal parts.
 
-    min_face_px: shorter side of the face's box. min_sharpness: see sharpness.py. max_rivals, max_missed: shares of the
-    looks. min_loudness_db: of the loudest tenth, below full scale. max_clipped: share of samples at the peak.
-    min_speech: share of the time. max_yaw_deg, max_pitch_deg: of 95 % of the frames. max_jitter: see filters.jitter.
+    min_fps: kept frames a second; the last frame of a track counts for 1 / min_fps seconds at most. min_face_px:
+    shorter side of the face's box. min_sharpness: see sharpness.py. max_rivals, max_missed: shares of the looks.
+    min_loudness_db: of the loudest tenth, below full scale. max_clipped: share of samples at the peak. min_speech:
+    share of the time. max_yaw_deg, max_pitch_deg: of 95 % of the frames. max_jitter: see filters.jitter.
     """
 
     min_seconds: float
     max_seconds: float
+    min_fps: float
     min_face_px: float
     min_sharpness: float
     max_rivals: float
@@ -63,6 +71,8 @@ class Filters:
                 f"filters.min_seconds={self.min_seconds}, filters.max_seconds={self.max_seconds} "
                 "(expected 0 < min_seconds <= max_seconds)"
             )
+        if not self.min_fps > 0:
+            raise ValueError(f"filters.min_fps={self.min_fps} (expected more than 0)")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from joyvasa.decoding import Damaged, opened, picture_track
+from joyvasa.decoding import first_frame, opened
 from joyvasa.media import mono_pieces, pcm16, replacing, resampled
 from joyvasa.motion import SAMPLE_RATE
 from preprocess.report import reason_of
@@ -42,12 +42,13 @@ def write_sound(path: Path, out: Path, seconds: float) -> SoundFacts:
     Raises Unusable: no_sound, damaged; OSError where `out` cannot be written.
     """
     try:
-        origin = _first_picture(path)
+        picture = first_frame(path)
+        origin = Fraction(0) if picture.pts is None else picture.pts * picture.time_base
         with opened(path) as container:
             track = container.streams.best("audio")
             if track is None:
                 raise Unusable("no_sound", "no sound track; a voice is needed to learn from")
-            frames = _decoded(container, track)
+            frames = decoded(container, track)
             first = next(frames, None)
             if first is None:
                 raise Unusable("no_sound", "the sound track holds no samples; export it again")
@@ -101,31 +102,29 @@ def joined(blocks: Iterable[tuple[int, np.ndarray]]) -> Iterator[tuple[int, np.n
         yield rate, np.concatenate(held)
 
 
-def _first_picture(path: Path) -> Fraction:
-    """When the first picture is shown, seconds by the file's clock; 0 in a file without times."""
-    with opened(path) as container:
-        stream = picture_track(container, path)
-        frame = next(container.decode(stream), None)
-        if frame is None:
-            raise Damaged(f"{path}: the picture track holds no frame; export or download it again")
-        return Fraction(0) if frame.pts is None else frame.pts * stream.time_base
-
-
-def _decoded(container, track) -> Iterator:
+def decoded(container, track) -> Iterator:
+    """The track's frames of sound. What cannot be decoded before the first is left out: a broadcast, as it is recorded,
+    begins inside a frame. Raises Unusable "damaged" where nothing can be, and for anything broken behind it."""
     import av
 
-    at = 0.0
-    frames = container.decode(track)
-    while True:
-        try:
-            frame = next(frames, None)
-        except av.FFmpegError as error:
-            reason = f"the sound is broken behind {at:.1f} s ({error.strerror}); export it again"
-            raise Unusable("damaged", reason) from error
-        if frame is None:
-            return
-        at = at if frame.time is None else frame.time
-        yield frame
+    at, unheard = None, 0
+    try:
+        for packet in container.demux(track):
+            try:
+                frames = packet.decode()
+            except av.error.InvalidDataError:
+                if at is not None:
+                    raise
+                unheard += packet.size > 0
+                continue
+            for frame in frames:
+                at = (at or 0.0) if frame.time is None else frame.time
+                yield frame
+    except av.FFmpegError as error:
+        reason = f"the sound is broken behind {at or 0.0:.1f} s ({error.strerror}); export it again"
+        raise Unusable("damaged", reason) from error
+    if at is None and unheard:
+        raise Unusable("damaged", f"none of the {unheard} pieces of sound can be decoded; export it again")
 
 
 def _write(blocks: Iterable[np.ndarray], out: Path, most: int) -> int:

@@ -27,6 +27,7 @@ from preprocess.videos.journal import Journal
 from preprocess.videos.motion import Extractor, identity_of
 from preprocess.videos.output import KIND, PACKING, STAGING, alone, check_ours, note_packed, packed, put_in_place, room
 from preprocess.videos.pack import VALIDATION, Accepted, Worked, clips_of, content_of, judged
+from preprocess.videos.page import UNTRAINED
 from preprocess.videos.progress import Bar
 from preprocess.videos.records import Source, Unusable
 from preprocess.videos.settings import Settings
@@ -83,11 +84,11 @@ class VideoSource:
         extractor = identity_of(self.settings.extracting, self.engine.device)
         print(f"faces     {detector.name}: {detector.note}\nmotion    {named(extractor)}", flush=True)
         if extractor["untrained"]:
-            report.remark("motion", "untrained", f"{named(extractor)}: random weights, the motion means nothing")
+            report.remark("motion", UNTRAINED, f"{named(extractor)}: random weights, the motion means nothing")
         embed = self._embedder(folder)
         if self.features is not None:
             FeatureSource(input=output, features=self.features, seed=self.seed).check()
-        sources = discover(self.input, self.metadata, report)
+        sources = discover(self.input, self.metadata, report, output=folder)
         with alone(folder / STAGING), room(folder):
             tasks = [self._task(source, folder / STAGING, detector.name, extractor) for source in sources]
             self._work(tasks)
@@ -134,9 +135,11 @@ class VideoSource:
         clips, rejected = judged(files, report)
         report.imported = len(clips)
         facts = [clip.facts for clip in clips]
-        speakers = name_speakers(facts, self.speaker, embed, report, same_face=self.same_face)
+        named = name_speakers(facts, self.speaker, embed, report, same_face=self.same_face)
+        speakers = named.speakers
         asked = [(speakers[clip.key], frozenset(filter(None, [clip.worked.task.source.split]))) for clip in clips]
-        home = settle_splits(asked, report, seed=self.seed, validation_share=self.validation_share) if clips else {}
+        how = {"seed": self.seed, "validation_share": self.validation_share, "together": named.together}
+        home = settle_splits(asked, report, **how) if clips else {}
         self._films(clips, speakers, home, report)
         said = self._said(files)
         content = content_of(clips, speakers, home, [asdict(report), said, self.clips_per_shard, folder.name])

@@ -1,7 +1,8 @@
 """Who speaks in which clip, from what there is: metadata, faces, folders, or the files themselves.
 
-Splits are made by speaker. Where it is not sure whether two clips are of one person they are taken to be: a voice in
-two splits would be judged by models that know it. No name depends on the order of the files.
+Splits are made by speaker, and a voice in two splits would be judged by models that know it. So a clip that may be of
+one of several speakers ties them: they keep their names and share one split. What cannot be known without faces is a
+guess that the report tells: each folder, or each file, counts as one person. No name depends on the order of the files.
 
 U units (a face followed through one shot), E numbers of an embedding.
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
@@ -22,6 +23,7 @@ from preprocess.tables import nfc
 
 WAYS = ("auto", "metadata", "faces", "folder", "file")
 PICTURES = 4  # of one shot, all of one face: more would say the same
+SHOWN = 3  # names of a list
 BLOCK = 256  # rows of the table of cosines that are held at once
 PULL = "python -m joyvasa.weights pull insightface"
 
@@ -47,13 +49,23 @@ class ClipFacts:
     picture: Callable[[], bytes]
 
 
+@dataclass(frozen=True)
+class Named:
+    """speakers: of every clip, by its key. together: groups of speakers, each in rising order, that may be one person
+    and have to be in one split; a speaker may be in several."""
+
+    speakers: dict[str, str]
+    together: tuple[tuple[str, ...], ...]
+
+
 def name_speakers(
     clips: Sequence[ClipFacts], how: str, embed: Embedder | None, report: Report, *, same_face: float
-) -> dict[str, str]:
-    """Clip key -> speaker.
+) -> Named:
+    """How every clip's speaker is called, and who has to share a split.
 
     how: one of WAYS. "auto" takes the metadata's speaker; where there is none, the face, if there is an embedder; else
     the folder, if films lie in several; else the file. Any other takes that alone, and the file where it says nothing.
+    A clip without a name belongs to the only speaker known in its film, else in its folder.
     same_face: cosine from which two faces are one person's. Every fallback is remarked on.
     Raises ValueError for another `how`, and for "faces" without an embedder.
     """
@@ -62,23 +74,24 @@ def name_speakers(
     if how == "faces" and embed is None:
         raise ValueError(f"source.speaker=faces: the networks that tell faces apart are missing; type `{PULL}`")
     said = {clip.key: plain(clip.speaker) for clip in clips if clip.speaker} if how in ("auto", "metadata") else {}
-    if how in ("auto", "faces") and embed is not None and len(said) < len(clips):
-        said |= by_face(clips, said, embed, report, same_face=same_face)
+    found, ties = dict(said), set[tuple[str, ...]]()
     folders = by_folder(clips) if how in ("auto", "folder") else {}
-    placed = [clip for clip in clips if clip.key not in said and clip.key in folders]
-    files = [clip for clip in clips if clip.key not in said and clip.key not in folders]
+    files = {clip.key: by_file(clip.source) for clip in clips}
+    if how in ("auto", "faces") and embed is not None and len(said) < len(clips):
+        faces = by_face(clips, said, embed, report, same_face=same_face)
+        found |= faces.speakers
+        ties |= {*faces.together, *_unseen(said, faces, (folders, files))}
+    place(clips, files, found, ties, report, known=True)
     faceless = "no face seen" if embed else f"no face embeddings: type `{PULL}`"
-    why = {
-        "auto": f"no metadata, {faceless}",
-        "metadata": "no metadata",
-        "faces": faceless,
-        "folder": "none of its own",
-    }
+    why = {"auto": f"no metadata, {faceless}", "metadata": "no metadata", "faces": faceless}.get(how, "")
+    placed = place(clips, folders, found, ties, report, known=False)
     if how == "auto":
-        _tell("folder", placed, why[how], report)
+        _tell("folder", placed, why, report)
+    placed = place(clips, files, found, ties, report, known=False)
     if how != "file":
-        _tell("file", files, why[how] + (", no folder of its own" if how == "auto" else ""), report)
-    return {clip.key: said.get(clip.key) or folders.get(clip.key) or by_file(clip.source) for clip in clips}
+        none = "no folder of its own" if how in ("auto", "folder") else ""
+        _tell("file", placed, ", ".join(filter(None, [why, none])), report)
+    return Named(found, tuple(sorted(ties)))
 
 
 def plain(name: str) -> str:
@@ -103,35 +116,82 @@ def by_folder(clips: Sequence[ClipFacts]) -> dict[str, str]:
     }
 
 
+def place(
+    clips: Sequence[ClipFacts],
+    places: dict[str, str],
+    found: dict[str, str],
+    ties: set[tuple[str, ...]],
+    report: Report,
+    *,
+    known: bool,
+) -> list[ClipFacts]:
+    """Name the clips that `found` lacks after their place, and give them.
+
+    The only speaker found in a place has its unnamed clips too. Of several, any may be theirs: they are called after
+    the place and tied with all of those. known: leave places where nobody is found.
+    """
+    there: dict[str, set[str]] = defaultdict(set)
+    unnamed: dict[str, list[ClipFacts]] = defaultdict(list)
+    for clip in clips:
+        if clip.key in found and clip.key in places:
+            there[places[clip.key]].add(found[clip.key])
+        elif clip.key in places:
+            unnamed[places[clip.key]].append(clip)
+    chosen = {where: members for where, members in sorted(unnamed.items()) if there[where] or not known}
+    for where, members in chosen.items():
+        (speaker,) = there[where] if len(there[where]) == 1 else [where]
+        found |= {clip.key: speaker for clip in members}
+        if len(there[where]) > 1:
+            names = tuple(sorted({*there[where], where}))
+            ties.add(names)
+            films = len({clip.source for clip in members})
+            reason = f"{len(members)} clips of {films} files may be of {_few(there[where])}: all of these in one split"
+            report.remark(where, "may be of several", f"{reason}; name these files in the metadata to tell them apart")
+    return [clip for members in chosen.values() for clip in members]
+
+
 def by_face(
     clips: Sequence[ClipFacts], said: dict[str, str], embed: Embedder, report: Report, *, same_face: float
-) -> dict[str, str]:
-    """Clip key -> speaker of the clips that `said` does not name and in whose shots a face is seen.
+) -> Named:
+    """Speakers of the clips in whose shots a face is seen.
 
-    A shot without one counts to its file's only other face. Faces form chains of likeness (single linkage): who is like
-    anybody of a group belongs to it. A group with one name among its clips takes that; otherwise it is called after the
-    bytes of its first member, whatever that file is called.
+    Faces form chains of likeness (single linkage): who is like anybody of a group belongs to it. A group with one name
+    among its clips takes that; otherwise it is called after the bytes of its first member, whatever that file is
+    called. Clips that `said` names keep their names; where a group has several, its other clips tie them.
     """
     units: dict[Unit, list[ClipFacts]] = defaultdict(list)
     for clip in sorted(clips, key=lambda clip: clip.key):
         units[clip.source, clip.parent].append(clip)
     means = {unit: mean for unit in sorted(units) if (mean := _mean_face(units[unit], embed)) is not None}
     speakers: dict[str, str] = {}
+    ties: list[tuple[str, ...]] = []
     for group in _alike(means, same_face):
         members = [clip for unit in group for clip in units[unit]]
         names = sorted({said[clip.key] for clip in members if clip.key in said})
         first = min(f"{clip.sha256} {clip.parent}" for clip in members)
         speaker = names[0] if len(names) == 1 else f"face-{hashlib.sha256(first.encode()).hexdigest()[:12]}"
         unnamed = [clip for clip in members if clip.key not in said]
-        speakers |= {clip.key: speaker for clip in unnamed}
-        if len(names) > 1:
-            reason = f"one face by its likeness, but the metadata has {', '.join(names)}; {len(unnamed)} clips without"
-            report.remark(speaker, "names differ", f"{reason} a name are {speaker}")
-    in_file: dict[str, set[str]] = defaultdict(set)
-    for clip in clips:
-        in_file[clip.source] |= {speakers[clip.key]} if clip.key in speakers else set()
-    unseen = [clip for clip in clips if clip.key not in said and clip.key not in speakers]
-    return speakers | {clip.key: min(in_file[clip.source]) for clip in unseen if len(in_file[clip.source]) == 1}
+        speakers |= {clip.key: said.get(clip.key, speaker) for clip in members}
+        if len(names) > 1 and unnamed:
+            ties.append(tuple(sorted([*names, speaker])))
+            reason = f"one face by its likeness, but the metadata has {_few(names)}; {len(unnamed)} clips without"
+            report.remark(speaker, "names differ", f"{reason} a name are {speaker}, all of these in one split")
+    return Named(speakers, tuple(ties))
+
+
+def _unseen(said: dict[str, str], faces: Named, ways: Sequence[dict[str, str]]) -> set[tuple[str, ...]]:
+    """Speakers to tie: whom the metadata names and no clip shows may be any face without a name in the same place."""
+    named = set(said.values())
+    hidden = named - {said[key] for key in faces.speakers if key in said}
+    strangers = {key: name for key, name in faces.speakers.items() if name not in named}
+    maybe = strangers | {key: name for key, name in said.items() if name in hidden}
+    ties: set[tuple[str, ...]] = set()
+    for places in ways if hidden else ():
+        there: dict[str, set[str]] = defaultdict(set)
+        for key in maybe.keys() & places.keys():
+            there[places[key]].add(maybe[key])
+        ties |= {tuple(sorted(names)) for names in there.values() if hidden & names and names - hidden}
+    return ties
 
 
 def _mean_face(clips: Sequence[ClipFacts], embed: Embedder) -> np.ndarray | None:
@@ -172,3 +232,8 @@ def _tell(what: str, clips: Sequence[ClipFacts], why: str, report: Report) -> No
         files = len({clip.source for clip in clips})
         reason = f"each {what} counts as one for {len(clips)} clips of {files} files ({why})"
         report.remark("speakers", f"speaker by {what}", reason)
+
+
+def _few(names: Collection[str]) -> str:
+    some = sorted(names)
+    return ", ".join(some[:SHOWN]) + (f" and {len(some) - SHOWN} more" if len(some) > SHOWN else "")

@@ -25,7 +25,14 @@ from joyvasa.motion import SAMPLES_PER_FRAME
 from preprocess.videos import look as looking
 from preprocess.videos.cut import pieces
 from preprocess.videos.engines.progress import advance
-from preprocess.videos.filters import check_after, check_before, face_measures, motion_measures, sound_measures
+from preprocess.videos.filters import (
+    check_after,
+    check_before,
+    check_rate,
+    face_measures,
+    motion_measures,
+    sound_measures,
+)
 from preprocess.videos.frames import Frames, open_frames
 from preprocess.videos.journal import Journal, Verdict
 from preprocess.videos.motion import Extractor, move_piece
@@ -100,6 +107,7 @@ def _look(task: Task, journal: Journal) -> None:
     if journal.looked == done:
         return
     frames = open_frames(task.source.path, task.settings.decoding)
+    check_rate(frames.times, filters)
     following = task.settings.following
     for number, (start, stop) in enumerate(spans(frames, task.settings.decoding.span_seconds)):
         file = look_file(task.folder, done, number)
@@ -141,6 +149,7 @@ def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
         raise Unusable("unreadable", CHANGED)
     sha256, folder = journal.probed.sha256, task.folder
     frames = open_frames(task.source.path, task.settings.decoding)
+    check_rate(frames.times, task.settings.filters)
     looks = looks_of(task, journal, frames)
     found, short = pieces(looks, frames.times, frames.duration, task.settings.filters)
     tracks = [track for each in looks for track in each.tracks]

@@ -28,6 +28,7 @@ class Made:
     options: tuple[tuple[str, str], ...] = ()
     container: tuple[tuple[str, str], ...] = ()
     size: tuple[int, int] = (32, 32)
+    aspect: Fraction | None = None  # a pixel's width by its height
 
 
 def write(path: Path, made: Made, images: Iterable[np.ndarray]) -> Path:
@@ -37,6 +38,8 @@ def write(path: Path, made: Made, images: Iterable[np.ndarray]) -> Path:
     with av.open(str(path), "w", options=dict(made.container)) as container:
         stream = container.add_stream(made.codec, rate=30, options=dict(made.options))
         stream.width, stream.height, stream.pix_fmt = *made.size, "yuv420p"
+        if made.aspect is not None:
+            stream.codec_context.sample_aspect_ratio = made.aspect
         stream.codec_context.time_base = stream.time_base = Fraction(1, CLOCK)
         if made.codec.startswith("mpeg"):  # an AVI has no times: its rate says all
             stream.codec_context.time_base = stream.time_base = Fraction(1, 25)
@@ -81,6 +84,12 @@ def flashes(times: Iterable[float], events: Sequence[float], size: tuple[int, in
         late = time - events
         lit = ((late > -1e-6) & (late < FLASH_SECONDS - 1e-6)).any()
         yield np.full((size[1], size[0], 3), 255 if lit else 0, np.uint8)
+
+
+def joined(path: Path, *parts: Path) -> Path:
+    """The files one after another, as by `cat`."""
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    return path
 
 
 def numbered(count: int, size: tuple[int, int] = (96, 64)) -> Iterable[np.ndarray]:

@@ -10,9 +10,9 @@ from preprocess.videos.records import FaceTrack, Look
 from preprocess.videos.settings import Filters
 
 
-def filters(low, high):
+def filters(low, high, fps=9.5):
     return Filters(
-        min_seconds=low, max_seconds=high, min_face_px=0, min_sharpness=0, max_rivals=1, max_missed=1,
+        min_seconds=low, max_seconds=high, min_fps=fps, min_face_px=0, min_sharpness=0, max_rivals=1, max_missed=1,
         min_loudness_db=-99, max_clipped=1, min_speech=0, max_yaw_deg=180, max_pitch_deg=180, max_jitter=9,
     )  # fmt: skip
 
@@ -100,6 +100,26 @@ def test_a_short_track_is_named_with_its_place_and_counts_as_a_track():
 def test_a_track_between_two_motion_frames_gives_nothing_to_keep():
     found, ((piece, _),) = cut([track(3, 4)], np.arange(120) / 60)
     assert not found and piece.frames == 0 and (piece.start, piece.stop) == (3, 4)
+
+
+@pytest.mark.parametrize("last", [False, True])
+def test_no_motion_frame_lies_in_a_hole(last):
+    """Neither before the next track nor where the film's last frame stands still."""
+    times = np.arange(100) / 25
+    times[50:] += 10.0
+    spans = [track(0, 50), *([] if last else [track(50, 100)])]
+    found, short = pieces(looks(*spans), times[:50] if last else times, 14.0, filters(1, 20, fps=10.0))
+    places = [(piece.start, piece.stop, piece.first, piece.last) for piece in found]
+    assert not short and places == [(0, 50, 0, 52), (50, 100, 300, 350)][: len(spans)]
+    for piece in found:
+        shown = times[piece.start : piece.stop]
+        assert all(np.abs(shown - at / 25).min() <= 0.1 for at in range(piece.first, piece.last))
+
+
+@pytest.mark.parametrize("fps", [10, 12, 15])
+def test_the_last_frame_of_a_slow_film_counts_in_full(fps):
+    (piece,), _ = cut([track(0, 2 * fps)], np.arange(2 * fps) / fps)
+    assert (piece.first, piece.last) == (0, 50)
 
 
 def test_no_track_gives_no_piece():

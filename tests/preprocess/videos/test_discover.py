@@ -96,6 +96,30 @@ def test_hidden_files_and_folders_are_counted_and_not_looked_at(make):
     assert remark.kind == "hidden files" and remark.reason.startswith("not looked at: 4 ")
 
 
+def test_what_is_written_below_the_input_changes_nothing_of_what_is_found(make, monkeypatch):
+    top = make("a.mp4", "b/x.mp4", ".h", "t.txt")
+    monkeypatch.chdir(top.parent)
+
+    def found():
+        report = Report()
+        return discover(top, None, report, output=Path("in/b/set")), report
+
+    before = found()
+    make("b/set/dataset.json", "b/set/.staging/k/c.mp4", "b/set/core/1.tar", "b/set/d.mp4")
+    assert found() == before
+    (top / "link").symlink_to(top / "b" / "set")
+    assert found() == before
+    make("b/set2/e.mp4")
+    assert len(found()[0]) == 3
+
+
+def test_the_output_is_not_the_input_itself(make):
+    top = make("a.mp4")
+    with pytest.raises(ValueError, match=r"in/x/..: the folder of the films itself; choose another"):
+        discover(top, None, Report(), output=top / "x" / "..")
+    assert len(discover(top / "a.mp4", None, Report(), output=top)) == 1
+
+
 def test_link_loops_end_and_are_named(make):
     top = make("a/x.mp4", "b/y.mp4")
     (top / "a" / "self").symlink_to(top / "a")

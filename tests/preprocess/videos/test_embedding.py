@@ -58,3 +58,20 @@ def test_a_picture_is_looked_at_once(tmp_path):
         kept = KeptEmbedder(embed, tmp_path)
         assert kept(b"nobody") is None and kept(b"somebody").tolist() == [0, 1, 2]
     assert asked == [b"nobody", b"somebody"]
+
+
+@pytest.mark.parametrize("left", [0, 5, 100, -4])
+def test_an_answer_that_a_crash_cut_off_is_asked_for_again(tmp_path, left):
+    asked = []
+
+    def embed(picture):
+        asked.append(picture)
+        return np.arange(3, dtype=np.float32)
+
+    KeptEmbedder(embed, tmp_path)(b"somebody")
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(whole[:left])
+    for _ in range(2):
+        assert KeptEmbedder(embed, tmp_path)(b"somebody").tolist() == [0, 1, 2]
+    assert len(asked) == 2 and file.read_bytes() == whole

@@ -2,35 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from joyvasa.data.synthetic import Corpus, make_clip
 from joyvasa.motion import CHANNELS, EXP, PITCH, ROLL, ROTATION, SAMPLE_RATE, YAW
+from preprocess.videos.cut import pieces
 from preprocess.videos.filters import (
     AFTER,
     BEFORE,
     check_after,
     check_before,
+    check_rate,
     face_measures,
     jitter,
     motion_measures,
     sound_measures,
 )
-from preprocess.videos.records import REASONS, FaceTrack, Piece, Unusable
+from preprocess.videos.records import REASONS, FaceTrack, Look, Piece, Unusable
 from preprocess.videos.settings import Filters
 
 FILTERS = Filters(
-    min_seconds=1.0, max_seconds=4.0, min_face_px=100, min_sharpness=0.3, max_rivals=0.2, max_missed=0.5,
+    min_seconds=1.0, max_seconds=4.0, min_fps=9.5, min_face_px=100, min_sharpness=0.3, max_rivals=0.2, max_missed=0.5,
     min_loudness_db=-45.0, max_clipped=0.01, min_speech=0.3, max_yaw_deg=50.0, max_pitch_deg=35.0, max_jitter=0.7,
 )  # fmt: skip
+LONG = replace(FILTERS, min_seconds=6.0, max_seconds=20.0)
 GOOD = {
-    "face_px": 100.0, "sharpness": 0.3, "rivals": 0.2, "missed": 0.5, "loudness_db": -45.0, "clipped": 0.01,
+    "fps": 9.5, "face_px": 100.0, "sharpness": 0.3, "rivals": 0.2, "missed": 0.5, "loudness_db": -45.0, "clipped": 0.01,
     "speech": 0.3, "yaw_deg": 50.0, "pitch_deg": 35.0, "jitter": 0.7,
 }  # fmt: skip
 BAD = {
+    "fps": ("low_rate", 9.4),
     "face_px": ("small_face", 99.9), "sharpness": ("blurred", 0.29), "rivals": ("several_faces", 0.21),
     "missed": ("face_lost", 0.51), "loudness_db": ("silent", -45.1), "clipped": ("clipped", 0.011),
     "speech": ("no_speech", 0.29), "yaw_deg": ("pose", 50.1), "pitch_deg": ("pose", 35.1), "jitter": ("jitter", 0.71),
@@ -80,8 +84,35 @@ def test_a_piece_is_measured_by_its_own_frames():
     square[:, 2] = np.repeat([200.0, 100.0], [60, 40])
     track = FaceTrack(1000, 1100, square, np.repeat([0.5, 0.1], [60, 40]), None, 50, 10, 220.0, 0.125)
     near, far = Piece(0, 0, 1000, 1060, 0, 60, {}), Piece(0, 1, 1060, 1100, 60, 100, {})
-    assert face_measures(track, near) == {"face_px": 220.0, "sharpness": 0.5, "rivals": 0.125, "missed": 0.2}
-    assert face_measures(track, far) == {"face_px": 110.0, "sharpness": 0.1, "rivals": 0.125, "missed": 0.2}
+    same = {"fps": 25.0, "rivals": 0.125, "missed": 0.2}
+    assert face_measures(track, near) == same | {"face_px": 220.0, "sharpness": 0.5}
+    assert face_measures(track, far) == same | {"face_px": 110.0, "sharpness": 0.1}
+
+
+@pytest.mark.parametrize("fps", [3, 5, 8, 10, 12.5, 15, 25])
+def test_a_piece_of_too_few_pictures_is_left_out_and_one_of_ten_a_second_is_not(fps):
+    for seconds in np.arange(8, 20, 0.72):
+        count = int(fps * seconds)
+        track = FaceTrack(0, count, np.ones((count, 4)), np.ones(count), None, count, 0, 200.0, 0.0)
+        (piece,), _ = pieces([Look(0, count, ((0, count),), (track,))], np.arange(count) / fps, count / fps, LONG)
+        measure = face_measures(track, piece)["fps"]
+        assert abs(measure - fps) < 0.3
+        assert (measure >= LONG.min_fps) == (fps >= 10)
+
+
+def test_a_film_of_a_slow_rate_is_left_out_as_a_whole_and_one_with_holes_is_not():
+    even = np.arange(100.0)
+    check_rate(even / 10, FILTERS)
+    check_rate(even[:1], FILTERS)
+    check_rate(even / 25 + 10 * (even // 30), FILTERS)
+    with pytest.raises(Unusable, match=r"^1.0 pictures a second .filters.min_fps=9.5.$") as caught:
+        check_rate(even, FILTERS)
+    assert caught.value.kind == "low_rate"
+
+
+def test_a_rate_of_nothing_is_no_filter():
+    with pytest.raises(ValueError, match="filters.min_fps=0 .expected more than 0"):
+        replace(FILTERS, min_fps=0)
 
 
 def test_loudness_is_of_the_voice_and_not_of_its_pauses(clip):

@@ -1,7 +1,9 @@
 """Laws of the frames that are worked on: real times, the same pixels wherever reading starts, flat memory."""
 
 import resource
+import struct
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +103,41 @@ def test_frames_that_an_edit_list_hides_are_not_there(tmp_path):
         np.testing.assert_allclose(frames.times, np.arange(50) / 25, atol=1e-3)
 
 
+def edited(path: Path, cuts) -> None:
+    """Give a film's picture an edit list of cuts (first second, seconds)."""
+    import av
+
+    with av.open(str(path)) as container:
+        ticks = 1 / container.streams.video[0].time_base
+    data = bytearray(path.read_bytes())
+    boxes = [data.rfind(b"moov")]
+    for name in (b"trak", b"edts", b"elst"):
+        boxes.append(data.find(name, boxes[-1]))
+    list_at = boxes[-1] + 8
+    length = 4 + 12 * int.from_bytes(data[list_at : list_at + 4], "big")
+    rows = [struct.pack(">IiI", round(1000 * seconds), round(first * ticks), 1 << 16) for first, seconds in cuts]
+    new = struct.pack(">I", len(rows)) + b"".join(rows)
+    data[list_at : list_at + length] = new
+    for at in boxes:
+        size = int.from_bytes(data[at - 4 : at], "big") + len(new) - length
+        data[at - 4 : at] = size.to_bytes(4, "big")
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("cuts", [((0.48, 1.0), (1.6, 0.8)), ((1.6, 0.8), (0.48, 1.0))])
+def test_a_film_of_several_edits_loses_none(tmp_path, cuts):
+    """As of an editor that copies no frame: its index says in which order to show parts of what it holds."""
+    path = film(
+        tmp_path / "a.mp4", np.arange(60) / 25, options=(("g", "60"), ("bf", "0"), ("x264-params", "scenecut=0"))
+    )
+    edited(path, cuts)
+    for decoding in (BY_DECORD, BY_PYAV):
+        frames = open_frames(path, decoding)
+        expected = [round(25 * first) + k for first, seconds in cuts for k in range(round(25 * seconds))]
+        assert numbers(frames) == expected, frames.why
+        np.testing.assert_allclose(frames.times, np.arange(45) / 25, atol=1e-3)
+
+
 def test_a_film_without_times_is_counted(tmp_path):
     frames = open_frames(film(tmp_path / "a.avi", np.arange(30) / 25, codec="mpeg4"), BY_DECORD)
     assert frames.decoder == "pyav" and "no index" in frames.why
@@ -116,8 +153,25 @@ def test_frames_are_upright_and_no_larger_than_asked(tmp_path):
     for image, expected in zip(frames.read(0, 5), upright, strict=True):
         np.testing.assert_allclose(image.astype(int), expected, atol=1)
     for decoding in (BY_DECORD, BY_PYAV):
-        small = open_frames(path, replace(decoding, max_side=48))
-        assert (small.width, small.height) == (48, 32) and next(small.read(2, 3)).shape == (32, 48, 3)
+        small = open_frames(path, replace(decoding, max_side=64))
+        assert (small.width, small.height) == (64, 42) and next(small.read(2, 3)).shape == (42, 64, 3)
+
+
+def test_of_pixels_that_are_not_square_pyav_makes_square_ones(tmp_path):
+    """A square of the scene is a square of the frames: in a film of DVD's wide pixels it was stored too narrow."""
+    size, aspect = (72, 64), Fraction(64, 45)
+    image = np.zeros((64, 72, 3), np.uint8)
+    image[16:48, 24 : 24 + round(32 / aspect)] = 255
+    path = write(tmp_path / "a.mp4", Made(np.arange(9) / 25, size=size, aspect=aspect), [image] * 9)
+    frames = open_frames(path, BY_DECORD)
+    assert (frames.decoder, frames.why) == ("pyav", "its pixels are not square: 64 wide by 45 high")
+    assert (frames.width, frames.height) == (102, 64)
+    for seen in [*frames.read(0, 9), *frames.read(3, 5)]:
+        assert seen.shape == (64, 102, 3)
+        lit = seen[..., 0] > 128
+        assert abs(int(lit[32].sum()) - int(lit[:, 48].sum())) <= 2
+    small = open_frames(path, replace(BY_DECORD, max_side=64))
+    assert (small.width, small.height) == (64, 40) == next(small.read(0, 1)).shape[1::-1]
 
 
 def test_what_decord_says_wrong_makes_pyav_read_and_is_told(tmp_path, monkeypatch):

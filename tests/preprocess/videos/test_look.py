@@ -79,6 +79,24 @@ def test_no_track_crosses_a_cut():
     assert found.shots == ((0, 17), (17, 40)) and spans(found) == [(0, 17), (17, 40)]
 
 
+@pytest.mark.parametrize("start", [0, 1000])
+def test_a_hole_in_the_picture_ends_a_track_as_a_cut_does(start):
+    times = 40.0 + np.arange(120) / 25
+    times[40:] += 10.0
+    times[80:] += 0.44  # with the frame's own time 0.48: not long enough
+    times[81:] += 0.48
+    times[119:] += 3.0
+    found = look(frames(120), times, start, Scripted(lambda index: [face(20.0)]), FOLLOWING, "film.mp4")
+    edges = [start + at for at in (0, 40, 81, 119, 120)]
+    assert spans(found) == list(found.shots) == list(zip(edges, edges[1:], strict=False))
+    assert [len(track.square_T4) for track in found.tracks] == [40, 41, 38, 1]
+
+
+def test_a_film_of_less_than_a_frame_in_lost_seconds_has_no_track_longer_than_one():
+    assert {stop - start for start, stop in spans(seen(lambda index: [face(20.0)], count=9, fps=1.9))} == {1}
+    assert spans(seen(lambda index: [face(20.0)], count=9, fps=2.1)) == [(0, 9)]
+
+
 def test_a_moment_without_the_face_is_filled_in_and_counted():
     (track,) = seen(lambda index: [] if 20 <= index < 30 else [face(20.0 + index)]).tracks
     assert (track.start, track.stop, track.missed) == (0, 50, 5)

@@ -20,7 +20,7 @@ from preprocess.videos.settings import Filters
 from preprocess.videos.sheet import SIDE, contact_sheet, evenly, spread, thumbnail
 
 FILTERS = Filters(
-    min_seconds=8, max_seconds=20, min_face_px=100, min_sharpness=0.1, max_rivals=0.2, max_missed=0.5,
+    min_seconds=8, max_seconds=20, min_fps=9.5, min_face_px=100, min_sharpness=0.1, max_rivals=0.2, max_missed=0.5,
     min_loudness_db=-45, max_clipped=0.01, min_speech=0.3, max_yaw_deg=50, max_pitch_deg=35, max_jitter=1,
 )  # fmt: skip
 HOSTILE = (
@@ -125,7 +125,7 @@ def test_hours_splits_speakers_decoders_remarks_and_settings_are_told(written):
     for part in (
         "21.0 minwritten · 17.5 %", "2.0 hseen", "train: 60 clips, 6 speakers, 18.0 min", "pyav2turned by 90 degrees",
         "validation: 10 clips, 1 speaker, 3.0 min", "speaker-0train3.0 min107", "each file counts as one",
-        "xya.mp4 and 1 more", "decoding.fps_limit30.0", "speakerauto", "Left outNothing.",
+        "xa.mp4 and 1 morey", "decoding.fps_limit30.0", "speakerauto", "Left outNothing.",
     ):  # fmt: skip
         assert part in words
     assert "a.b" not in words
@@ -191,7 +191,7 @@ def test_a_hundred_thousand_clips_are_a_small_page(written, tmp_path, picture):
         for n in range(100_000)
     ]
     codes = list(REASONS)
-    rejected = [reject(n, codes[n % len(codes)], picture=path) for n in range(20_000)]
+    rejected = [reject(n, codes[n % len(codes)], picture=path) for n in range(1000 * len(codes))]
     remarks = [Note(f"{n}.mp4", "odd", f"reason {n}") for n in range(2000)]
     page = written(facts(clips=many, rejected=rejected, remarks=remarks))
     assert len(page) < 2_000_000 and "100,000" in page

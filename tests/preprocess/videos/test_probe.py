@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from fractions import Fraction
 from pathlib import Path
 
 import cv2
@@ -12,15 +13,19 @@ import soundfile
 
 from preprocess.videos.probe import probe
 from preprocess.videos.records import REASONS, Unusable
-from tests.preprocess.videos.made_films import Made, numbered, write
+from tests.preprocess.videos.made_films import Made, joined, numbered, write
 
 SIZE = (96, 64)
 SOUND = np.zeros(4 * 48_000, np.float32)
 
 
-def film(path: Path, *, seconds: int = 4, sound=SOUND, **changes) -> Path:
-    times = np.arange(25 * seconds) / 25
-    return write(path, Made(times, sound, size=SIZE, **changes), numbered(len(times), SIZE))
+FRAGMENTS = (("movflags", "frag_keyframe+empty_moov+default_base_moof"),)
+DEEP = (("x264-params", "b-adapt=0:scenecut=0:bframes=16:b-pyramid=normal"),)  # the most frames out of order
+
+
+def film(path: Path, *, seconds: int = 4, sound=SOUND, begin: float = 0.0, **changes) -> Path:
+    times = begin + np.arange(25 * seconds) / 25
+    return write(path, Made(times, sound, begin, size=SIZE, **changes), numbered(len(times), SIZE))
 
 
 def cut(path: Path, source: Path, share: float) -> Path:
@@ -76,6 +81,48 @@ def test_films_that_are_cut_off(tmp_path):
     for path in [*cases, tmp_path / "head.mkv"]:
         kind, reason = why(path)
         assert kind == "damaged", f"{path.name}: {kind}: {reason}"
+
+
+@pytest.mark.parametrize(
+    "name, codec, sound_codec, more",
+    [
+        ("a.ts", "libx264", "aac", {"options": DEEP}),
+        ("a.ts", "mpeg2video", "mp2", {}),
+        ("a.mpg", "mpeg2video", "mp2", {"options": (("bf", "2"),)}),
+        ("a.mkv", "libx264", "aac", {"options": DEEP}),
+        ("a.webm", "libvpx", "libopus", {"options": (("deadline", "realtime"), ("cpu-used", "8"))}),
+        ("a.mp4", "libx264", "aac", {"options": (("bf", "3"),), "container": FRAGMENTS}),
+    ],
+)
+def test_a_clock_that_jumps_back_is_damage(tmp_path, name, codec, sound_codec, more):
+    """Two films joined byte by byte, as downloads are: sorted by their times, their frames would be mixed. Frames that
+    are stored out of the order of showing, as B-frames are, are no jump."""
+    part = film(tmp_path / name, codec=codec, sound_codec=sound_codec, **more)
+    assert probe(part).frames == 100
+    kind, reason = why(joined(tmp_path / f"two_{name}", part, part))
+    assert kind == "damaged" and "the clock jumps back at 4.0 s" in reason and "remux" in reason
+
+
+@pytest.mark.parametrize("begin", [(10_000.0, 0.0), (0.0, 10_000.0)])
+def test_a_clock_that_jumps_by_hours_is_damage(tmp_path, begin):
+    """FFmpeg takes a clock set back for one that overflowed: the second part would come a day later."""
+    parts = [film(tmp_path / f"{start}.ts", begin=start) for start in begin]
+    kind, reason = why(joined(tmp_path / "two.ts", *parts))
+    assert kind == "damaged" and "the clock jumps far ahead at 4.0 s" in reason
+
+
+@pytest.mark.parametrize("name, sound_codec", [("a.ts", "aac"), ("a.mpg", "mp2")])
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.37, 0.5])
+def test_a_recording_of_a_broadcast_may_begin_anywhere(tmp_path, name, sound_codec, share):
+    options = (("bf", "2"), ("g", "12"))
+    whole = film(tmp_path / name, codec="mpeg2video", sound_codec=sound_codec, options=options).read_bytes()
+    (tmp_path / f"end_{name}").write_bytes(whole[int(len(whole) * share) :])
+    assert 10 < probe(tmp_path / f"end_{name}").frames < 100
+
+
+def test_a_film_of_wide_pixels_is_as_wide_as_it_is_shown(tmp_path):
+    found = probe(film(tmp_path / "a.mp4", aspect=Fraction(4, 3)))
+    assert (found.width, found.height) == (128, 64)
 
 
 def test_what_is_no_film(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from preprocess.report import Report
+from preprocess.splits import settle_splits
 from preprocess.videos.speakers import ClipFacts, name_speakers, plain
 
 SAME = 0.5
@@ -37,9 +38,14 @@ def embed(jpeg):
 def told(clips, how="auto", embed=None):
     """(source, parent, ...) -> speaker by clip's place in the list, and (name, kind) -> reason of remarks."""
     report = Report()
-    speakers = name_speakers(clips, how, embed, report, same_face=SAME)
-    assert set(speakers) == {each.key for each in clips} and not report.rejected
-    return [speakers[each.key] for each in clips], {note.kind: note.reason for note in report.remarks}
+    named = name_speakers(clips, how, embed, report, same_face=SAME)
+    assert set(named.speakers) == {each.key for each in clips} and not report.rejected
+    assert {name for tie in named.together for name in tie} <= set(named.speakers.values())
+    return [named.speakers[each.key] for each in clips], {note.kind: note.reason for note in report.remarks}
+
+
+def tied(clips, how="auto", embed=None):
+    return name_speakers(clips, how, embed, Report(), same_face=SAME).together
 
 
 def test_metadata_is_first_and_needs_no_remark():
@@ -89,6 +95,76 @@ def test_a_face_of_two_names_keeps_them_and_is_told():
     speakers, remarks = told(clips, embed=embed)
     assert speakers[:2] == ["anna", "anne"] and speakers[2].startswith("face-")
     assert "anna, anne" in remarks["names differ"]
+    assert tied(clips, embed=embed) == (("anna", "anne", speakers[2]),)
+
+
+def test_names_that_the_metadata_gives_to_all_clips_are_believed():
+    clips = [clip(f"{n}.mp4", speaker=name, person="ann") for n, name in enumerate(("anna", "anne"))]
+    other = clip("x.mp4", person="bob")
+    assert tied([*clips, other], embed=embed) == ()
+
+
+def test_films_without_a_row_are_of_the_one_whom_the_metadata_has_in_their_folder():
+    clips = [clip("anna/1.mp4", speaker="p17"), clip("anna/2.mp4"), clip("anna/in/3.mp4"), clip("bob/1.mp4")]
+    speakers, remarks = told(clips)
+    assert speakers == ["p17", "p17", "p17", "bob"] and tied(clips) == ()
+    assert "3 clips of 3 files" in remarks["speaker by folder"]
+
+
+def test_two_formats_of_one_film_are_of_one_speaker():
+    clips = [clip("1.mp4", speaker="p17"), clip("1.mkv"), clip("2.mp4")]
+    assert told(clips)[0] == told(clips, "metadata")[0] == ["p17", "p17", "2"]
+
+
+def test_a_film_that_may_be_of_several_ties_them():
+    clips = [clip("x/1.mp4", speaker="p17"), clip("x/2.mp4", speaker="p18"), clip("x/3.mp4"), clip("y/1.mp4")]
+    speakers, remarks = told(clips)
+    assert speakers == ["p17", "p18", "x", "y"] and tied(clips) == (("p17", "p18", "x"),)
+    assert remarks["may be of several"].startswith("1 clips of 1 files may be of p17, p18: all of these in one split")
+
+
+def test_a_shot_without_a_face_ties_the_people_of_its_film_and_of_no_other():
+    clips = [clip("x/1.mp4", 0, person="ann"), clip("x/1.mp4", 1, person="bob"), clip("x/1.mp4", 2)]
+    others = [clip("x/2.mp4", person="cy"), clip("y/3.mp4", person="di")]
+    speakers, _ = told(clips + others, embed=embed)
+    assert len(set(speakers)) == 5 and speakers[2] == "x/1"
+    assert tied(clips + others, embed=embed) == (tuple(sorted(speakers[:3])),)
+
+
+def test_a_film_without_a_face_is_of_the_people_of_its_folder():
+    one = [clip("x/1.mp4", person="ann"), clip("x/2.mp4"), clip("y/3.mp4", person="di")]
+    speakers, _ = told(one, embed=embed)
+    assert speakers[0] == speakers[1] and tied(one, embed=embed) == ()
+    two = [clip("x/0.mp4", person="bob"), *one]
+    speakers, _ = told(two, embed=embed)
+    assert speakers[2] == "x" and tied(two, embed=embed) == (tuple(sorted(speakers[:3])),)
+
+
+def test_who_has_a_name_but_was_never_seen_may_be_the_face_beside():
+    clips = [clip("x/1.mp4", speaker="p17"), clip("x/2.mp4", person="ann"), clip("y/3.mp4", person="di")]
+    speakers, _ = told(clips, embed=embed)
+    assert tied(clips, embed=embed) == (tuple(sorted(speakers[:2])),)
+    seen = clip("z/4.mp4", speaker="p17", person="cy")
+    assert tied([*clips, seen], embed=embed) == ()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_no_clip_that_may_be_a_persons_is_in_another_split(seed):
+    """Some clips have a name and some a face: a person is in one split, whatever the metadata asks for."""
+    draw = random.Random(seed)
+    people = ["ann", "bob", "cy", "di", "eve"]
+    clips, truth = [], {}
+    for number in range(30):
+        who = draw.choice(people)
+        name = draw.choice([None, None, who.upper()])
+        made = clip(f"{who}/{number}.mp4", speaker=name, person=draw.choice([who, None]))
+        clips.append(made)
+        truth[made.key] = who
+    named = name_speakers(clips, "auto", embed, Report(), same_face=SAME)
+    asked = [(named.speakers[each.key], draw.choice([set(), {"train"}, {"validation"}])) for each in clips]
+    home = settle_splits(asked, Report(), seed=seed, validation_share=0.4, together=named.together)
+    for who in people:
+        assert len({home[named.speakers[each.key]] for each in clips if truth[each.key] == who}) <= 1
 
 
 def test_a_shot_without_a_face_belongs_to_the_only_other_of_its_film():
@@ -154,7 +230,7 @@ def test_what_cannot_be_had_is_an_error():
 
 
 def test_no_clips_no_speakers():
-    assert told([], embed=embed) == ([], {})
+    assert told([], embed=embed) == ([], {}) and tied([]) == ()
 
 
 def test_names_are_one_line_of_signs_that_can_be_seen():

@@ -77,6 +77,26 @@ def test_they_agree_where_sound_or_picture_begins_late(tmp_path, name, begin, so
     measured(*made_film(tmp_path / name, "25", 4, begin=begin, sound_at=sound_at))
 
 
+@pytest.mark.parametrize("share", [0.1, 0.31, 0.5])
+def test_they_agree_in_a_recording_that_begins_inside_a_frame(tmp_path, share):
+    options = (("bf", "2"), ("g", "12"))
+    path, _ = made_film(tmp_path / "a.ts", "25", 8, codec="mpeg2video", sound_codec="mp2", options=options)
+    whole = path.read_bytes()
+    path.write_bytes(whole[int(len(whole) * share) :])
+    frames = open_frames(path, DECODING)
+    events = flash_times(frames)
+    events = events[events > 0.5]  # a click has to have room on both sides
+    write_sound(path, path.with_suffix(".flac"), frames.duration)
+    assert len(events) >= 2
+    assert np.abs(click_times(path.with_suffix(".flac"), events) - events).max() <= WITHIN
+
+
+def test_they_agree_where_the_clock_of_a_broadcast_overflows(tmp_path):
+    """Its 33 bits do so once a day: three seconds into this film."""
+    begin = 2**33 / 90_000 - 3
+    measured(*made_film(tmp_path / "a.ts", "25", 6, begin=begin, sound_at=begin))
+
+
 @pytest.mark.parametrize(
     "name, codec, sound_codec",
     [
