@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -41,13 +42,13 @@ def start(films: Path, output: Path, *more: str) -> subprocess.Popen:
 
 
 def things(output: Path) -> set[tuple[str, int]]:
-    """Every file there is, with the time of its last change."""
+    """Every file and folder there is, with the time of its last change; what goes meanwhile is passed over."""
     found = set()
-    for path in output.rglob("*"):
-        try:
-            found.add((str(path), path.stat().st_mtime_ns))
-        except OSError:
-            continue  # it had a temporary name
+    for folder, folders, files in os.walk(output):
+        for name in (*folders, *files):
+            path = os.path.join(folder, name)
+            with suppress(OSError):
+                found.add((path, os.stat(path).st_mtime_ns))
     return found
 
 
