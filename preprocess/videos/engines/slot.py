@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import signal
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -15,6 +16,7 @@ from preprocess.videos.engines.progress import Died
 
 CONTEXT = multiprocessing.get_context("spawn")  # CUDA does not survive a fork, nor do threads
 TO_ALL = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
+POLLS, POLL_SECONDS = 200, 0.01
 STARTS = 2  # a process that dies so often in a row before it began will never begin
 
 
@@ -62,6 +64,11 @@ class Slot:
         not begun (its task may try again). Raises ChildProcessError where processes never begin."""
         began = self._began is not None and self._began.done() and self._began.exception() is None
         self._process.join()
+        # The executor's own thread may have collected the process first, and not noted the code yet.
+        for _ in range(POLLS):
+            if self._process.exitcode is not None:
+                break
+            time.sleep(POLL_SECONDS)
         ended = _how(self._process.exitcode)
         self.stop()
         if began:
