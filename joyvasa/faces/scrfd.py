@@ -46,16 +46,6 @@ class ScrfdDetector:
         faces = [self._face(bgr, row) for row in found]
         return sorted(faces, key=lambda face: -face.area)
 
-    def five_points(self, image: np.ndarray) -> np.ndarray | None:
-        """(5, 2) pixels of the largest face, SCRFD's own: eyes, tip of the nose, corners of the mouth, left in the
-        picture first, as identity networks are aligned by. None where no face is seen."""
-        check_image(image, "insightface")
-        found, points = self._detection.detect(cv2.cvtColor(image, cv2.COLOR_RGB2BGR), max_num=0)
-        if not len(found):
-            return None
-        area = (found[:, 2] - found[:, 0]) * (found[:, 3] - found[:, 1])
-        return np.asarray(points[int(area.argmax())], dtype=np.float64)
-
     def _face(self, bgr: np.ndarray, row: np.ndarray) -> Face:
         """row: (5,) left, top, right, bottom, score."""
         x0, y0, x1, y1, score = (float(number) for number in row)

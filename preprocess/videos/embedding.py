@@ -21,20 +21,20 @@ class FaceEmbedder:
     """
 
     def __init__(self) -> None:
-        from joyvasa.faces.scrfd import ScrfdDetector
+        from joyvasa.faces.five_points import ScrfdPoints
         from joyvasa.models.judges.arcface import ArcFace
 
         self._network = ArcFace()
-        self._detector = ScrfdDetector()
+        self._detector = ScrfdPoints()
 
     def __call__(self, jpeg: bytes) -> np.ndarray | None:
         bgr = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR) if jpeg else None
         if bgr is None:
             raise ValueError(f"{len(jpeg)} bytes are no picture (expected a JPEG file)")
         image = cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
-        points_52 = self._detector.five_points(image)
+        seen = self._detector.find(image)
         # One picture at a time: an answer must not depend, in its last bit, on the pictures beside it.
-        return None if points_52 is None else self._network.embed([image], points_52[None])[0]
+        return self._network.embed([image], seen[0].points_52[None])[0] if seen else None
 
 
 class KeptEmbedder:

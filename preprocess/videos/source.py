@@ -135,10 +135,10 @@ class VideoSource:
         clips, rejected = judged(files, report)
         report.imported = len(clips)
         facts = [clip.facts for clip in clips]
-        named = name_speakers(facts, self.speaker, embed, report, same_face=self.same_face)
-        speakers = named.speakers
+        found = name_speakers(facts, self.speaker, embed, report, same_face=self.same_face)
+        speakers = found.speakers
         asked = [(speakers[clip.key], frozenset(filter(None, [clip.worked.task.source.split]))) for clip in clips]
-        how = {"seed": self.seed, "validation_share": self.validation_share, "together": named.together}
+        how = {"seed": self.seed, "validation_share": self.validation_share, "together": found.together}
         home = settle_splits(asked, report, **how) if clips else {}
         self._films(clips, speakers, home, report)
         said = self._said(files)
@@ -211,7 +211,6 @@ def _ended(bar: Bar, task: Task, stage: str, result: Any) -> None:
     """A stage of a file has ended: what the process died of is noted, the rest stands in the journal already."""
     journal = Journal.open(task.folder, task.source.path)
     if isinstance(result, Died):
-        at = task.moved(journal.probed.sha256) if journal.probed else task.unread
-        journal.reject(Unusable("worker_killed", result.reason), at)
+        journal.reject(Unusable("worker_killed", result.reason), task.asked(journal))
     if stage != "look" or result is not True:
         bar.file(journal.rejected is not None)

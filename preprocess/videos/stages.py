@@ -52,23 +52,23 @@ ERROR = "error.txt"
 @contextmanager
 def noted(task: Task, journal: Journal):
     """What is wrong with the file goes into the journal; what is wrong with the disk is raised, naming the folder."""
-    at = task.unread
     try:
         yield
     except Unusable as problem:
-        at = task.moved(journal.probed.sha256) if journal.probed else at
-        journal.reject(problem, at, getattr(problem, "picture", None))
+        journal.reject(problem, task.asked(journal), getattr(problem, "picture", None))
     except OSError as error:
         if error.errno in NO_ROOM:
             raise
-        journal.reject(Unusable("unreadable", f"{error.strerror or error}"), at)
+        journal.reject(Unusable("unreadable", f"{error.strerror or error}"), task.asked(journal))
     except MemoryError:
-        journal.reject(Unusable("worker_killed", "not enough memory; give a worker more, or run fewer"), at)
+        problem = Unusable("worker_killed", "not enough memory; give a worker more, or run fewer")
+        journal.reject(problem, task.asked(journal))
     except Exception as error:  # one file must not end thousands of hours of work: it is named, and its traceback kept
         start_again(task.folder, journal)
         (task.folder / ERROR).write_text(traceback.format_exc(), encoding="utf-8")
         where = f"{task.folder.parent.name}/{task.folder.name}/{ERROR}"
-        journal.reject(Unusable("failed", f"{type(error).__name__}: {error} (traceback in {where})"), at)
+        problem = Unusable("failed", f"{type(error).__name__}: {error} (traceback in {where})")
+        journal.reject(problem, task.asked(journal))
 
 
 @cache
@@ -90,7 +90,7 @@ def look(task: Task) -> bool:
         if journal.probed is None:
             journal.probed = probe(task.source.path)
             journal.write()
-        if journal.settled(task.moved(journal.probed.sha256)):
+        if journal.settled(task.asked(journal)):
             return False
         journal.rejected = None
         _look(task, journal)

@@ -51,16 +51,15 @@ class Task:
         how, reference = self.settings.extracting, self.settings.reference
         return self.extractor, how.crop, reference.crop, {"still": how.still, "quality": reference.quality}
 
-    @property
-    def unread(self) -> str:
-        """Of a file whose content could not be hashed."""
-        return fingerprint(VERSION, "unread")
+    def asked(self, journal: Journal) -> str:
+        """Of all that is to be done with the file; where its content could not be hashed, of that alone."""
+        return self.moved(journal.probed.sha256) if journal.probed else fingerprint(VERSION, "unread")
 
 
 def settled(task: Task) -> bool:
     """Whether this file was done by the same settings, and has not changed."""
     journal = Journal.open(task.folder, task.source.path)
-    return journal.settled(task.moved(journal.probed.sha256) if journal.probed else task.unread)
+    return journal.settled(task.asked(journal))
 
 
 def look_file(folder: Path, done: str, number: int) -> Path:

@@ -11,7 +11,6 @@ from joyvasa import weight_store, weights
 from joyvasa.faces.crop import face_square
 from joyvasa.faces.detect import open_detector
 from joyvasa.faces.face import Face
-from joyvasa.faces.scrfd import ScrfdDetector
 
 BOX = (200.0, 160.0, 360.0, 360.0)  # left, top, right, bottom, in a picture of 640 x 640
 POINTS = np.array([(240, 230), (320, 230), (280, 270), (250, 310), (310, 310)], float)  # eyes, nose, mouth
@@ -128,13 +127,6 @@ def test_a_picture_half_as_large_has_the_face_at_half_the_size(store):
     store("insightface")
     (face,) = open_detector("insightface").detect(PICTURE[:320, :320].copy())
     assert face.box == pytest.approx((100, 80, 80, 100), abs=0.01)
-
-
-def test_five_points_are_of_the_picture_too(store):
-    store("insightface")
-    detector = ScrfdDetector()
-    np.testing.assert_allclose(detector.five_points(PICTURE), POINTS, atol=0.01)
-    np.testing.assert_allclose(detector.five_points(PICTURE[:320, :320].copy()), POINTS / 2, atol=0.01)
 
 
 def test_203_landmarks_are_added_and_the_square_of_the_106_is_kept(store):

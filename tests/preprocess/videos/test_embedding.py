@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from joyvasa.faces import scrfd
+from joyvasa.faces import five_points
+from joyvasa.faces.face import Face
 from joyvasa.models.judges import arcface
 from preprocess.videos.embedding import FaceEmbedder, KeptEmbedder
 
@@ -14,8 +15,9 @@ POINTS = np.array([(20, 20), (40, 20), (30, 30), (22, 40), (38, 40)], float)
 class Detector:
     """Sees a face in bright pictures."""
 
-    def five_points(self, image):
-        return POINTS if image.mean() > 100 else None
+    def find(self, image):
+        face = Face((10.0, 10.0, 40.0, 40.0), 0.0, 0.9, "stand-in")
+        return [five_points.PointedFace(face, POINTS)] if image.mean() > 100 else []
 
 
 class Network:
@@ -32,7 +34,7 @@ def jpeg(colour):
 
 
 def test_the_face_is_sought_in_the_picture_and_red_stays_red(monkeypatch):
-    monkeypatch.setattr(scrfd, "ScrfdDetector", Detector)
+    monkeypatch.setattr(five_points, "ScrfdPoints", Detector)
     monkeypatch.setattr(arcface, "ArcFace", Network)
     embed = FaceEmbedder()
     np.testing.assert_allclose(embed(jpeg((250, 150, 20))), (250, 150, 20), atol=4)
