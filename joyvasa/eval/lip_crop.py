@@ -29,7 +29,7 @@ from torch import Tensor
 from joyvasa.eval.lip_track import LipRule, LipTrack, LipTracker, Look, Place, smoothed_rows
 from joyvasa.eval.sync import WINDOW_FRAMES
 from joyvasa.faces.face import check_image
-from joyvasa.faces.track import in_shots
+from joyvasa.faces.track import Shots
 from joyvasa.motion import FPS
 
 OVERLAP_FRAMES = WINDOW_FRAMES - 1  # that a piece shares with the next, so that no window is lost
@@ -51,20 +51,40 @@ def lip_crops(frames: Iterable[np.ndarray], look: Look, rule: LipRule, where: st
     that is refused may have given crops before; tracks of several faces come interleaved (`embed_tracks` sorts them).
     Raises ValueError for another kind of array, naming `where`, and for a bad box, naming the frame.
     """
-    held: dict[int, np.ndarray] = {}
-    tracker = LipTracker(rule)
-    for index, frame, _, closes in in_shots(frames, where):
-        held[index] = frame
-        found = tracker.add(index, look(frame))
+    cropper = LipCropper(look, rule, where)
+    for frame in frames:
+        yield from cropper.add(frame)
+    yield from cropper.end()
+
+
+class LipCropper:
+    """`lip_crops` of frames that are given one by one, so that others can look at them too."""
+
+    def __init__(self, look: Look, rule: LipRule, where: str) -> None:
+        self._look, self._rule = look, rule
+        self._shots, self._tracker = Shots(where), LipTracker(rule)
+        self._held: dict[int, np.ndarray] = {}
+
+    def add(self, frame: np.ndarray) -> list[LipCrop | LipTrack]:
+        return [event for moment in self._shots.add(frame) for event in self._events(*moment)]
+
+    def end(self) -> list[LipCrop | LipTrack]:
+        """The film is over."""
+        return [event for moment in self._shots.end() for event in self._events(*moment)]
+
+    def _events(self, index: int, frame: np.ndarray, _: bool, closes: bool) -> list[LipCrop | LipTrack]:
+        self._held[index] = frame
+        found = self._tracker.add(index, self._look(frame))
         if closes:
-            found += tracker.cut()
-        for each in found:
-            yield (
-                LipCrop(each.track, each.frame, cut(held[each.frame], each, rule)) if isinstance(each, Place) else each
-            )
-        needed = tracker.needed
-        for gone in [key for key in held if needed is None or key < needed]:
-            del held[gone]
+            found += self._tracker.cut()
+        events = [self._cut(each) if isinstance(each, Place) else each for each in found]
+        needed = self._tracker.needed
+        for gone in [key for key in self._held if needed is None or key < needed]:
+            del self._held[gone]
+        return events
+
+    def _cut(self, place: Place) -> LipCrop:
+        return LipCrop(place.track, place.frame, cut(self._held[place.frame], place, self._rule))
 
 
 def crops_in_boxes(
@@ -163,17 +183,31 @@ def embed_tracks(
     given piece_frames + 4 crops of one track; no more than that are held of each open track, and a track that ends
     before costs nothing.
     """
-    waiting: dict[int, list[np.ndarray]] = {}
-    done: dict[int, list[Tensor]] = {}
+    embedder = TrackEmbedder(embed, piece_frames=piece_frames)
     for each in events:
-        if isinstance(each, LipCrop):
-            crops = waiting.setdefault(each.track, [])
-            crops.append(each.image)
-            if len(crops) == piece_frames + OVERLAP_FRAMES:
-                done.setdefault(each.track, []).append(embed(torch.from_numpy(np.stack(crops))))
-                del crops[:piece_frames]
-            continue
-        crops, found = waiting.pop(each.number, []), done.pop(each.number, [])
-        if each.refused is None and len(crops) > OVERLAP_FRAMES:
-            found.append(embed(torch.from_numpy(np.stack(crops))))
-        yield each, torch.cat(found) if each.refused is None else None
+        yield from embedder.add(each)
+
+
+class TrackEmbedder:
+    """`embed_tracks` of events that are given one by one."""
+
+    def __init__(self, embed: Callable[[Tensor], Tensor], *, piece_frames: int) -> None:
+        self._embed, self._piece_frames = embed, piece_frames
+        self._waiting: dict[int, list[np.ndarray]] = {}
+        self._done: dict[int, list[Tensor]] = {}
+
+    def add(self, event: LipCrop | LipTrack) -> list[tuple[LipTrack, Tensor | None]]:
+        if isinstance(event, LipTrack):
+            return [self._ended(event)]
+        crops = self._waiting.setdefault(event.track, [])
+        crops.append(event.image)
+        if len(crops) == self._piece_frames + OVERLAP_FRAMES:
+            self._done.setdefault(event.track, []).append(self._embed(torch.from_numpy(np.stack(crops))))
+            del crops[: self._piece_frames]
+        return []
+
+    def _ended(self, track: LipTrack) -> tuple[LipTrack, Tensor | None]:
+        crops, found = self._waiting.pop(track.number, []), self._done.pop(track.number, [])
+        if track.refused is None and len(crops) > OVERLAP_FRAMES:
+            found.append(self._embed(torch.from_numpy(np.stack(crops))))
+        return track, torch.cat(found) if track.refused is None else None

@@ -115,21 +115,38 @@ def follow(
     return segments
 
 
-def in_shots(frames: Iterable[np.ndarray], where: str) -> Iterator[tuple[int, np.ndarray, bool, bool]]:
-    """(index, frame, whether it opens a shot, whether it closes one) for uint8 RGB (H, W, 3) frames.
+Moment = tuple[int, np.ndarray, bool, bool]  # index, frame, whether it opens a shot, whether it closes one
 
-    That a frame closes a shot shows by the next one: two frames are held. Raises ValueError for another kind of array.
+
+def in_shots(frames: Iterable[np.ndarray], where: str) -> Iterator[Moment]:
+    """The moments of a film of uint8 RGB (H, W, 3) frames, as `Shots` tells them."""
+    shots = Shots(where)
+    for frame in frames:
+        yield from shots.add(frame)
+    yield from shots.end()
+
+
+class Shots:
+    """Where shots open and close, of frames that are given one by one.
+
+    That a frame closes a shot shows by the next one: two frames are held.
     """
-    before = None
-    for index, frame in enumerate(frames):
-        check_image(frame, f"{where}, frame {index}")
-        thumbnail = _thumbnail(frame)
+
+    def __init__(self, where: str) -> None:
+        self._where, self._index = where, 0
+        self._before: tuple[np.ndarray, np.ndarray, bool] | None = None
+
+    def add(self, frame: np.ndarray) -> list[Moment]:
+        """Raises ValueError for another kind of array than uint8 RGB (H, W, 3)."""
+        check_image(frame, f"{self._where}, frame {self._index}")
+        thumbnail, before = _thumbnail(frame), self._before
         opens = before is None or _is_cut(before[1], thumbnail)
-        if before is not None:
-            yield index - 1, before[0], before[2], opens
-        before = frame, thumbnail, opens
-    if before is not None:
-        yield index, before[0], before[2], True
+        self._before, self._index = (frame, thumbnail, opens), self._index + 1
+        return [] if before is None else [(self._index - 2, before[0], before[2], opens)]
+
+    def end(self) -> list[Moment]:
+        before, self._before = self._before, None
+        return [] if before is None else [(self._index - 1, before[0], before[2], True)]
 
 
 def _same(seen: list[Face], found: dict[int, Face], index: int, wanted: int | None, where: str) -> Face | None:

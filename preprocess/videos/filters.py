@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from joyvasa.film_sound import loudness_db
 from joyvasa.motion import EXP, PITCH, ROTATION, SCALE, TRANSLATION, YAW
 from preprocess.videos.records import FaceTrack, Piece, Unusable
 from preprocess.videos.settings import Filters
-from preprocess.videos.speech import SILENCE_DB, levels_db, speech_share
+from preprocess.videos.speech import speech_share
 
 DIGITS = 4
-LOUDEST_TENTH = 90  # percentile of the levels: pauses say nothing of how loud a voice is
 AT_PEAK = 0.98  # of a clip's highest sample; limiting leaves samples together there, also when the level was lowered
 USUAL = 95  # percentile of the angles: a glance aside is no turned head
 # Fourth difference, over the root mean square that it leaves of white noise: how much of a signal is white noise.
@@ -78,10 +78,9 @@ def face_measures(track: FaceTrack, piece: Piece) -> dict[str, float]:
 
 def sound_measures(audio_S: np.ndarray) -> dict[str, float]:
     """Of 16 kHz mono sound in [-1, 1]: loudness_db below full scale, clipped and speech as shares."""
-    levels_F = levels_db(audio_S)
     peak = float(np.abs(audio_S).max(initial=0.0))
     return {
-        "loudness_db": _rounded(np.percentile(levels_F, LOUDEST_TENTH) if len(levels_F) else SILENCE_DB),
+        "loudness_db": _rounded(loudness_db(audio_S)),
         "clipped": _rounded((np.abs(audio_S) >= AT_PEAK * peak).mean() if peak else 0.0),
         "speech": _rounded(speech_share(audio_S)),
     }

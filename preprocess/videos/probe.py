@@ -6,11 +6,11 @@ import stat
 from pathlib import Path
 
 from joyvasa.decoding import Damaged, Timeline, opened, timeline
+from joyvasa.film_sound import decoded
 from joyvasa.video import constant_rate
 from joyvasa.weights import sha256_of
 from preprocess.report import reason_of
 from preprocess.videos.records import Probed, Unusable
-from preprocess.videos.sound import decoded
 
 
 def probe(path: Path) -> Probed:
@@ -75,7 +75,7 @@ def _sound(path: Path) -> tuple[str, int, int]:
             track = container.streams.best("audio")
             if track is None:
                 raise Unusable("no_sound", "no sound track; a voice is needed to learn from")
-            first = next(decoded(container, track), None)
+            first = next(decoded(container, track, path), None)
             if first is None:
                 raise Unusable("no_sound", "the sound track holds no samples; export it again")
             return container.format.name, first.sample_rate, first.layout.nb_channels

@@ -10,9 +10,9 @@ import numpy as np
 from scipy.ndimage import binary_dilation, binary_opening
 from scipy.signal import butter, sosfilt
 
+from joyvasa.film_sound import HOP, WINDOW, levels_db
 from joyvasa.motion import SAMPLE_RATE
 
-WINDOW, HOP = SAMPLE_RATE * 25 // 1000, SAMPLE_RATE // 100
 PITCH_HZ = (70, 400)
 RUMBLE_HZ = 70  # below is the hum of mains and of rooms
 QUANTILE = 10  # percent of the frames that are taken for background
@@ -21,7 +21,6 @@ QUIET_DB = -55.0  # of full scale, below which nothing is speech
 PERIODIC = 0.5  # correlation with itself a period later; white noise stays below 0.3
 SHORTEST = 5  # frames in a row: 50 ms, less than any vowel
 AROUND = 10  # frames by which speech begins before a voice and ends behind it: unvoiced consonants, closures
-SILENCE_DB = -120.0
 BLOCK = 2000  # frames at once
 
 
@@ -35,14 +34,6 @@ def speech_share(audio_S: np.ndarray) -> float:
     voiced_F = loud_F & (periodicity(heard_S) > PERIODIC)
     speech_F = binary_dilation(binary_opening(voiced_F, np.ones(SHORTEST)), np.ones(2 * AROUND + 1))
     return float(speech_F.mean())
-
-
-def levels_db(audio_S: np.ndarray) -> np.ndarray:
-    """Root mean square of every frame (F,) in decibels below full scale, at least SILENCE_DB."""
-    total = np.concatenate([[0.0], np.cumsum(np.square(audio_S, dtype=np.float64))])
-    starts = np.arange(0, len(audio_S) - WINDOW + 1, HOP)
-    power_F = np.maximum(total[starts + WINDOW] - total[starts], 0) / WINDOW
-    return np.maximum(10 * np.log10(np.maximum(power_F, 1e-30)), SILENCE_DB)
 
 
 def periodicity(audio_S: np.ndarray) -> np.ndarray:

@@ -3,7 +3,6 @@
 import errno
 import subprocess
 import sys
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import soundfile
 
 from joyvasa.motion import SAMPLE_RATE
 from preprocess.videos.records import Unusable
-from preprocess.videos.sound import BLOCK, JITTER_SECONDS, in_place, joined, read_sound, write_sound
+from preprocess.videos.sound import read_sound, write_sound
 from tests.preprocess.videos.made_films import Made, clicks, numbered, write
 
 RATE = 48_000
@@ -22,52 +21,6 @@ def film(path: Path, sound, *, seconds: float = 2.0, begin: float = 0.0, **chang
     times = begin + np.arange(round(25 * seconds)) / 25
     size = (96, 64)
     return write(path, Made(times, sound, size=size, **changes), numbered(len(times), size))
-
-
-def stamped(places, length: int):
-    """Pieces of ones, `length` samples each, stamped with `places` (seconds or None)."""
-    for place in places:
-        yield None if place is None else Fraction(place).limit_denominator(RATE), RATE, np.ones(length, np.float32)
-
-
-def placed(places, length: int = 480, origin: float = 0) -> np.ndarray:
-    return np.concatenate([block for _, block in in_place(stamped(places, length), Fraction(origin))])
-
-
-def test_gaps_become_silence_and_overlaps_are_cut():
-    steps = np.arange(10) * 0.01
-    assert placed(steps).all() and len(placed(steps)) == 4_800
-    gap = placed([*steps, *(steps + 0.6)])
-    assert len(gap) == round(0.7 * RATE) and gap[:4_800].all() and gap[-4_800:].all() and gap.sum() == 9_600
-    overlap = placed([*steps, *(steps + 0.05)])
-    assert overlap.all() and len(overlap) == round(0.15 * RATE)
-    assert len(placed([0.0, None, None, 0.03])) == 4 * 480
-
-
-def test_stamps_that_tremble_cut_nothing_and_a_wrong_rate_never_adds_up():
-    rng = np.random.default_rng(0)
-    trembling = np.arange(500) * 0.01 + rng.uniform(-0.004, 0.004, 500) * (np.arange(500) > 0)
-    assert placed(trembling).all() and len(placed(trembling)) == 500 * 480
-    for pace in (0.999, 1.001):
-        off = len(placed(np.arange(4_000) * 0.01 * pace)) - 4_000 * 480 * pace
-        assert abs(off) <= JITTER_SECONDS * RATE + 1
-
-
-def test_the_first_sample_is_heard_with_the_first_picture():
-    assert np.flatnonzero(placed([0.25]))[0] == 12_000
-    early = placed([0.0, 0.01, 0.02, 0.03], origin=0.025)
-    assert early.all() and len(early) == round(0.015 * RATE)
-    assert len(placed([-5.0, -4.99])) == 0
-
-
-def test_blocks_are_joined_in_order_and_by_rate():
-    pieces = [(rate, np.arange(k, k + 1_000, dtype=np.float32)) for rate in (8_000, 16_000) for k in range(150)]
-    whole = list(joined(pieces))
-    for rate in (8_000, 16_000):
-        parts = [block for own, block in whole if own == rate]
-        np.testing.assert_array_equal(np.concatenate(parts), np.concatenate([p for own, p in pieces if own == rate]))
-        assert max(map(len, parts)) < BLOCK + 1_000 and len(parts) == 3
-    assert list(joined([])) == []
 
 
 @pytest.mark.parametrize("rate, codec", [(44_100, "aac"), (22_050, "pcm_s16le"), (16_000, "pcm_s16le")])

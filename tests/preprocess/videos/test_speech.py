@@ -7,7 +7,7 @@ import pytest
 
 from joyvasa.data.synthetic import Corpus, make_clip
 from joyvasa.motion import SAMPLE_RATE
-from preprocess.videos.speech import SILENCE_DB, levels_db, periodicity, speech_share
+from preprocess.videos.speech import periodicity, speech_share
 
 TIME = np.arange(8 * SAMPLE_RATE) / SAMPLE_RATE
 
@@ -63,12 +63,6 @@ def test_pauses_are_no_speech():
 def test_a_period_is_found_within_the_range_of_voices_alone():
     assert np.median(periodicity(tone(120))) > 0.99 and np.median(periodicity(tone(390))) > 0.98
     assert np.median(periodicity(tone(50))) < 0.5 and np.percentile(periodicity(noise()), 99) < 0.4
-
-
-def test_levels_are_of_full_scale():
-    assert levels_db(np.ones(800)).tolist() == [0.0] * 3
-    np.testing.assert_allclose(levels_db(0.1 * np.ones(400)), -20.0)
-    assert levels_db(np.zeros(400)).tolist() == [SILENCE_DB]
 
 
 def test_less_than_a_frame_is_no_speech():
