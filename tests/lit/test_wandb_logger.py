@@ -113,7 +113,7 @@ def open_run(tmp_path, composed):
     def opened(offline: bool = True) -> tuple[WandbRun, CurveLogger]:
         folder = tmp_path / "a"
         places = {"folder": str(folder), "curves": str(folder / "logs" / "metrics.csv")}
-        names = {"project": "p", "group": "g", "tags": [], "monitor": "val/loss", "finish_seconds": 20}
+        names = {"project": "p", "group": "g", "tags": [], "monitor": "val/loss", "finish_seconds": 120}
         run, curves = WandbRun(offline=offline, **names, **places), CurveLogger(folder=str(folder / "logs"))
         run.log_hyperparams({"name": "x", "encoder": {"name": "hubert"}, "denoiser": {"_target_": "models.DiT"}})
         return run, curves
