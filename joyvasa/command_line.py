@@ -27,14 +27,13 @@ def _weights() -> int:
 
 
 OTHERS: dict[str, Callable[[], int | None]] = {"preprocess": _preprocess, "weights": _weights}
-ALIASES = {"evaluate": "validate"}
 
 
 def commands() -> list[str]:
     """Words that may stand first: every task of conf/task, and the other programs."""
     from joyvasa.tasks.config import conf_dir
 
-    return sorted({path.stem for path in (conf_dir() / "task").glob("*.yaml")} | set(OTHERS) | set(ALIASES))
+    return sorted({path.stem for path in (conf_dir() / "task").glob("*.yaml")} | set(OTHERS))
 
 
 def route(words: list[str]) -> Callable[[], int | None] | None:
@@ -50,8 +49,6 @@ def route(words: list[str]) -> Callable[[], int | None] | None:
         words = words[1:]
         program = OTHERS.get(first)
         if program is None:
-            if first in ALIASES:
-                print(f"note: {first} runs task={ALIASES[first]}: scores of motion; those of films are not built yet")
-            words = [f"task={ALIASES.get(first, first)}", *words]
+            words = [f"task={first}", *words]
     sys.argv[1:] = quote_all(words)
     return program

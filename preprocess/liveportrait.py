@@ -7,9 +7,10 @@ from pathlib import Path
 
 from joyvasa.data.official import read_motion
 from joyvasa.data.shards import DatasetInfo
+from joyvasa.markup import shown
 from preprocess.importing import Candidate, Import, check_output, find_files, find_voices
 from preprocess.pairing import Pair, by_stem, from_csv, in_turn
-from preprocess.report import Report, shown
+from preprocess.report import Report
 from preprocess.tables import nfc
 
 STEM, CYCLE, LIST = "stem", "cycle", ".csv"

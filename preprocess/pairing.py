@@ -8,8 +8,9 @@ from itertools import cycle
 from pathlib import Path
 
 from joyvasa.data.shards import SPLITS
+from joyvasa.markup import shown
 from joyvasa.media import load_audio
-from preprocess.report import Report, Unusable, reason_of, shown
+from preprocess.report import Report, Unusable, reason_of
 from preprocess.tables import nfc, read_table
 
 COLUMNS = ("motion", "audio", "speaker", "split")

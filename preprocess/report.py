@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from joyvasa.markup import shown
 from joyvasa.media import replacing
 
 FILE = "import.json"
@@ -77,11 +78,6 @@ class Report:
         with replacing(folder / FILE) as temporary:
             temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
         return folder / FILE
-
-
-def shown(name: Path | str) -> str:
-    """A name that can be printed and written: what is no UTF-8 is spelt out, so that different names stay different."""
-    return str(name).encode("utf-8", "backslashreplace").decode()
 
 
 def reason_of(error: Exception, *names: Path | str) -> str:

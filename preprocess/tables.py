@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from preprocess.report import shown
+from joyvasa.markup import shown
 
 
 def nfc(name: Path | str) -> str:

@@ -35,11 +35,6 @@ def test_other_programs_get_the_rest(capsys):
     assert program() == 0 and "liveportrait" in capsys.readouterr().out
 
 
-def test_evaluate_says_what_it_does_today(capsys):
-    assert route(["evaluate", "checkpoint=x"]) is None
-    assert sys.argv[1] == "task=validate" and "validate" in capsys.readouterr().out
-
-
 def test_an_unknown_word_is_refused_with_the_list():
     with pytest.raises(ValueError, match="animte: no such command.*animate"):
         route(["animte", "image=a"])

@@ -20,6 +20,7 @@ from joyvasa.faces.face import overlap
 from joyvasa.faces.five_points import PointDetector, PointedFace
 
 PERCENT = 5
+PHOTO_SIDE = 1280  # pixels, to which the longer side of a larger source picture is brought
 
 
 class IdentityNetwork(Protocol):

@@ -12,6 +12,7 @@
 | `blink_rate`, `blink_rate_truth` | blinks a minute (`distribution.blinks`) | equal |
 | `frechet_motion` | distance of distributions of 1 s windows (`distribution.frechet_motion`) | 0 |
 | `diversity` | difference between motions, over the truth's (`distribution.diversity`) | 1 |
+| `std_ratio_…_closeness`, `jerk_ratio_…`, `blink_rate_…` | the smaller over the larger (`closeness`) | 1, the most |
 
 Correlations are per clip, then averaged; the others pool sums or counts over clips, then divide. The first four rows
 compare lips with a voice: clips whose voice does not belong to their motion do not enter them.
@@ -26,7 +27,7 @@ from dataclasses import astuple, dataclass, replace
 
 import numpy as np
 
-from joyvasa.eval import distribution, lips, smoothness
+from joyvasa.eval import closeness, distribution, lips, smoothness
 from joyvasa.eval.bootstrap import (
     Estimate,
     Score,
@@ -117,7 +118,7 @@ def per_clip(clips: Sequence[ClipMotion], reference: MotionReference) -> dict[st
     for region, (made, truth) in terms.boundaries.items():
         values[f"boundary_jerk_{region}"] = smoothness.boundary_ratio(made, truth)
     values["blink_rate"], values["blink_rate_truth"] = terms.blinks / terms.minutes
-    return values
+    return values | closeness.of_values(values)
 
 
 def _estimates(terms: _Terms) -> dict[str, tuple[Estimate, int, str]]:
@@ -151,7 +152,7 @@ def _estimates(terms: _Terms) -> dict[str, tuple[Estimate, int, str]]:
         found[f"boundary_jerk_{region}"] = (_pooled_boundary(sums), *left_out(terms.joined, "no window join"))
     for name, counts in zip(("blink_rate", "blink_rate_truth"), terms.blinks, strict=True):
         found[name] = (ratio_of(counts, terms.minutes), clips, "")
-    return found
+    return found | closeness.of_estimates(found)
 
 
 def _root(estimate: Estimate) -> Estimate:
@@ -205,7 +206,7 @@ def score_rows(
 
     single = list({clip.key: replace(clip, other=None) for clip in clips}.values())
     rows = {"model": score(clips, reference, seed)}
-    others = [_as_other_voice(clip) for clip in clips if clip.other is not None]
+    others = [as_other_voice(clip) for clip in clips if clip.other is not None]
     if others:
         rows["other_voice"] = judge(others)
         missing = len(clips) - len(others)
@@ -223,7 +224,7 @@ def score_rows(
     return rows
 
 
-def _as_other_voice(clip: ClipMotion) -> ClipMotion:
+def as_other_voice(clip: ClipMotion) -> ClipMotion:
     """The clip judged by its `other` motion, everything cut to the common beginning."""
     frames = min(len(clip.other), len(clip.truth))
     return replace(

@@ -134,12 +134,14 @@ class Kernel(Protocol):
 class Identity(Protocol):
     """CSIM: cosine of every frame's face to the source picture's.
 
-    alignment: in words; same_face, lost_frames: of `identity.FaceFollower`; percentile: the low one given beside mean
-    and minimum; absent: cosine of frames without a face in the pessimistic mean.
+    source: which picture that is, in words. alignment: in words; same_face, lost_frames: of `identity.FaceFollower`;
+    percentile: the low one given beside mean and minimum; absent: cosine of frames without a face in the pessimistic
+    mean.
     """
 
     network: Network
     detection: Detection
+    source: str
     alignment: str
     same_face: float
     lost_frames: int
@@ -185,9 +187,30 @@ class Perceptual(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Beats(Record):
+    """The constants of `beats`, where their meaning is said."""
+
+    sigma_seconds: float
+    max_lag: int
+    smooth_frames: float
+    depth: float
+    still: float
+    hop: int
+    bands: int
+    range_db: float
+    rise_over: int
+    smooth_hops: float
+    rise: float
+    apart_hops: int
+    silent: float
+    chance_shifts: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Motion(Protocol):
-    """Scores of motion (`motion`), at `frame_rate`. Channels of the regions; the others are those of `lips`,
-    `distribution`, `smoothness` and `reference`, where their meaning is said."""
+    """Scores of motion (`motion`), at `frame_rate`. Channels of the regions; closeness: how a two-sided score is
+    compared with its truth; the others are those of `lips`, `distribution`, `smoothness` and `reference`, where their
+    meaning is said."""
 
     frame_rate: int
     lips: tuple[int, ...]
@@ -214,3 +237,5 @@ class Motion(Protocol):
     jerk_order: int
     join_reach: int
     least_jerk: float
+    closeness: str
+    beats: Beats

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from joyvasa.eval import mfcc, quality, sync, sync_summary
-from joyvasa.eval.identity import PERCENT
-from joyvasa.eval.lip_track import LATENTSYNC_RULE, SYNCNET_RULE, WIDER_HEIGHT, WIDER_LIFT, WIDER_WIDTH
+from joyvasa.eval.identity import PERCENT, PHOTO_SIDE
+from joyvasa.eval.lip_track import LATENTSYNC_RULE, SYNCNET_RULE
 from joyvasa.eval.protocol_fields import (
     Cepstra,
     Detection,
@@ -25,8 +25,10 @@ from joyvasa.eval.protocol_fields import (
     SignalToNoise,
     Structure,
 )
+from joyvasa.eval.protocol_haar import BOXES as HAAR_BOXES
 from joyvasa.eval.protocol_hash import DecodePath, Network, Protocol
 from joyvasa.eval.protocol_motion import MOTION
+from joyvasa.faces.haar import SAME_FACE as HAAR_SAME_FACE
 from joyvasa.faces.scrfd import DET_SIZE, DET_THRESHOLD
 from joyvasa.faces.track import CUT_LEVEL, FLAT, LOST_FRAMES, SAME_FACE, SAME_SCENE, THUMBNAIL
 from joyvasa.models.judges import arcface, i3d, inception, lpips, syncnet
@@ -156,14 +158,14 @@ SCRFD = Detection(
     confidence=DET_THRESHOLD, scale=1.0, overlap=0.4, boxes="as detected",
 )  # fmt: skip
 # OpenCV's cascades have no weights to pull, and their scores no scale.
-HAAR = Detection(
-    detector="haar", network=None, confidence=0.0, scale=1.0, overlap=None,
-    boxes=f"square of the face, x {WIDER_WIDTH} x {WIDER_HEIGHT}, lifted by {WIDER_LIFT}",
-)  # fmt: skip
+HAAR = Detection(detector="haar", network=None, confidence=0.0, scale=1.0, overlap=HAAR_SAME_FACE / 2, boxes=HAAR_BOXES)
+PHOTO = f"photo, longer side at most {PHOTO_SIDE} pixels"
 CSIM = Identity(
-    metric="csim", name="csim", revision=1, network=ARCFACE, detection=SCRFD, alignment="similarity of 5 points",
-    same_face=SAME_FACE, lost_frames=LOST_FRAMES, percentile=PERCENT, absent=0.0,
+    metric="csim", name="csim", revision=1, network=ARCFACE, detection=SCRFD, source=PHOTO,
+    alignment="similarity of 5 points", same_face=SAME_FACE, lost_frames=LOST_FRAMES, percentile=PERCENT, absent=0.0,
 )  # fmt: skip
+# Where no photo is given, as self-reenactment is scored: the source is the reference's own beginning.
+CSIM_FIRST_FRAME = replace(CSIM, name="csim-first-frame", source="first frame of the reference")
 
 MEANS = "mean over frames, then over videos"
 PSNR = SignalToNoise(
@@ -196,7 +198,8 @@ PROTOCOLS: dict[str, Protocol] = {
     each.name: each
     for each in (
         *REFERENCE_SYNC, *MASKED_SYNC, FID, FID_INFINITY, KID, STYLEGAN_V_16, STYLEGAN_V_128, STYLEGAN_V_128_BY_8,
-        TATS_16, PIERGIAJ_16, FVD_INFINITY_16, KVD_16, CSIM, PSNR, SSIM, LPIPS, MOTION,
+        TATS_16, PIERGIAJ_16, FVD_INFINITY_16, KVD_16, CSIM,
+        CSIM_FIRST_FRAME, PSNR, SSIM, LPIPS, MOTION,
     )
 }  # fmt: skip
 

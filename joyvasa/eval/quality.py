@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -46,8 +47,9 @@ def pair_fault(generated: VideoInfo | None, reference: VideoInfo | None) -> str 
 
 def mean_squared_error(one_BHW3: Tensor, other_BHW3: Tensor) -> Tensor:
     """(B,) float64 over pixels and colours, of bytes: sums of whole numbers, exact on every machine."""
-    difference = one_BHW3.int() - other_BHW3.int()
-    return difference.square().flatten(1).sum(1, dtype=torch.int64).double() / difference[0].numel()
+    pairs = zip(one_BHW3.cpu().numpy(), other_BHW3.cpu().numpy(), strict=True)
+    sums_B = [cv2.norm(one, other, cv2.NORM_L2SQR) for one, other in pairs]
+    return torch.tensor(sums_B, dtype=torch.float64) / one_BHW3[0].numel()
 
 
 def decibels(mean_squared_error: Tensor) -> Tensor:

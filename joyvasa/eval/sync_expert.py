@@ -1,10 +1,15 @@
-"""Lip-sync of a clip by the sync expert: offset and confidence from motion and voice, nothing rendered.
+"""Lip-sync by the sync expert: offset and confidence from motion and voice, nothing rendered.
 
 The scores are those of `joyvasa.eval.sync` on the expert's embeddings, the masked ones: means over the windows whose
 voice exists. They are on the expert's own scale (distances 0 to 2 on the unit sphere), which depends on its weights:
 numbers of two experts, or of SyncNet, are not compared.
 
-T frames, C channels, S samples, K planted shifts.
+| name | is | best |
+|---|---|---|
+| `sync_confidence` | mean over clips of `confidence_at_zero` | truth's |
+| `sync_offset` | frames by which the voice comes too early: the smallest distance, averaged over clips | 0 |
+
+T frames, C channels, S samples, N clips, K shifts, R resamples.
 """
 
 from __future__ import annotations
@@ -15,12 +20,15 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from joyvasa.eval.bootstrap import Estimate, Score, divide, interval, mean_of, resample_weights
+from joyvasa.eval.reference import ClipMotion
 from joyvasa.eval.sync import ClipSync, SyncScore, clip_sync, lower_median
 from joyvasa.models.sync_expert import SyncExpert
 from joyvasa.motion import SAMPLES_PER_FRAME
 
 Array = np.ndarray
-Clip = tuple[Array, Array]  # motion (T, 70), un-normalised, and voice (640 T,) in [-1, 1]
+
+METRICS = ("sync_confidence", "sync_offset")
 
 
 @torch.no_grad()
@@ -50,52 +58,70 @@ def confidence_at_zero(score: SyncScore) -> float:
 
 
 @dataclass(frozen=True)
-class ShiftStudy:
-    """What an expert makes of voices moved by known shifts (K,), and of another clip's voice.
+class Judge:
+    """A sync expert and the shifts, in frames either way, among which it looks for the voice of a clip."""
 
-    found_K: share of clips whose offset is the planted one, within_one_K: to a frame. at_zero_K: mean
-    `confidence_at_zero`. strange: the same of another clip's voice, unmoved. confidence, strange_confidence: mean
-    confidence at the best shift, over all planted shifts and of another clip's voice.
-    """
+    expert: SyncExpert
+    max_shift: int
 
-    shifts_K: Array
-    found_K: Array
-    within_one_K: Array
-    at_zero_K: Array
-    strange: float
-    confidence: float
-    strange_confidence: float
+    @property
+    def least_frames(self) -> int:
+        """A shorter clip has shifts at which no voice is left."""
+        return self.expert.window + self.max_shift
+
+    def score(self, motion_TC: Array, audio_S: Array) -> SyncScore | None:
+        """The masked score of a clip, None for one that is too short."""
+        if min(len(motion_TC), len(audio_S) // SAMPLES_PER_FRAME) < self.least_frames:
+            return None
+        return expert_sync(self.expert, motion_TC, audio_S, max_shift=self.max_shift).masked
+
+    def scores(self, keys: Sequence[str], found: Sequence[SyncScore | None], seed: int) -> dict[str, Score]:
+        """METRICS with their intervals, resampled over voices, of the clips `keys`; None: not scored."""
+        none = np.full(2 * self.max_shift + 1, np.nan)
+        at_zero = np.array([np.nan if each is None else confidence_at_zero(each) for each in found])
+        curves = np.array([none if each is None else each.curve_S for each in found])
+        missing = sum(each is None for each in found)
+        reason = f"unpaired, or under {self.least_frames} frames"
+        note = f"{missing} of {len(found)} clips left out: {reason}" if missing else ""
+        estimates = (mean_of(at_zero), _pooled_offset(curves, self.max_shift))
+        weights = resample_weights(keys, seed)
+        counted = len(found) - missing
+        return {
+            name: interval(each, weights, counted, note) for name, each in zip(METRICS, estimates, strict=True)
+        }  # fmt: skip
+
+    def rows(
+        self, clips: Sequence[ClipMotion], voices: Sequence[Array], seed: int, names: Sequence[str]
+    ) -> dict[str, dict[str, Score]]:
+        """METRICS of the rows `names` (of `motion.score_rows`) that have motion here: `model`, what was generated;
+        `ceiling`, the recorded motion; `other_voice`, motion made from another's voice, judged with the clip's own.
+
+        `voices`: each clip's own, (640 T,), in the order of the clips.
+        """
+        motions = {
+            "model": [clip.generated for clip in clips],
+            "other_voice": [clip.other for clip in clips],
+            "ceiling": [clip.truth for clip in clips],
+        }
+        keys, rows = [clip.key for clip in clips], {}
+        for name in (name for name in names if name in motions):
+            asked = [clip.paired and motion is not None for clip, motion in zip(clips, motions[name], strict=True)]
+            found = [
+                self.score(motion, voice) if wanted else None
+                for motion, voice, wanted in zip(motions[name], voices, asked, strict=True)
+            ]
+            rows[name] = self.scores(keys, found, seed)
+        return rows
 
 
-def study_shifts(
-    expert: SyncExpert, clips: Sequence[Clip], *, frames: int, shifts: Sequence[int], max_shift: int
-) -> ShiftStudy:
-    """Move the voice of a stretch of `frames` from every clip by every shift, real voice coming in at the ends.
+def _pooled_offset(curves_NK: Array, max_shift: int) -> Estimate:
+    """Offset of the mean curve of the clips that are drawn; NaN where none of them has one."""
+    present_N = np.isfinite(curves_NK).all(1).astype(np.float64)
+    curves = np.nan_to_num(curves_NK, nan=0.0)
 
-    Raises ValueError for fewer than two clips, or a clip shorter than `frames` and twice the largest shift.
-    """
-    reach = max(map(abs, shifts))
-    short = [len(motion) for motion, _ in clips if len(motion) < frames + 2 * reach]
-    if short or len(clips) < 2:
-        raise ValueError(
-            f"{len(clips)} clips, {len(short)} of them shorter than {frames + 2 * reach} frames (expected two or more "
-            "clips, none shorter); give longer clips or smaller shifts"
-        )
+    def estimate(weights_RN: Array) -> Array:
+        count_R = weights_RN @ present_N
+        best_R = divide(weights_RN @ curves, count_R[:, None]).argmin(1) if len(curves) else np.zeros(0)
+        return np.where(count_R > 0, max_shift - best_R, np.nan)
 
-    def score(lips: Clip, voice: Clip, shift: int) -> SyncScore:
-        first = (reach + shift) * SAMPLES_PER_FRAME
-        audio = voice[1][first : first + frames * SAMPLES_PER_FRAME]
-        return expert_sync(expert, lips[0][reach : reach + frames], audio, max_shift=max_shift).masked
-
-    moved = [[score(clip, clip, shift) for shift in shifts] for clip in clips]
-    error = np.abs(np.array([[found.offset for found in row] for row in moved]) - np.array(shifts))
-    strangers = [score(clip, other, 0) for clip, other in zip(clips, [*clips[1:], clips[0]], strict=True)]
-    return ShiftStudy(
-        shifts_K=np.array(shifts),
-        found_K=(error == 0).mean(0),
-        within_one_K=(error <= 1).mean(0),
-        at_zero_K=np.mean([[confidence_at_zero(found) for found in row] for row in moved], 0),
-        strange=float(np.mean([confidence_at_zero(found) for found in strangers])),
-        confidence=float(np.mean([found.confidence for row in moved for found in row])),
-        strange_confidence=float(np.mean([found.confidence for found in strangers])),
-    )
+    return estimate

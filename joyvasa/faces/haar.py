@@ -25,7 +25,7 @@ EYES_PX = 240  # the width to which a face is brought before eyes are sought
 MOST_ROLL_DEG = 30
 
 # Of the face's width: how far apart eyes are. Boxes hold a little more than the face.
-_EYE_DISTANCE = (0.25, 0.62)
+EYE_DISTANCE = (0.25, 0.62)
 
 
 def cascade(name: str) -> cv2.CascadeClassifier:
@@ -132,6 +132,6 @@ def _pair(left: tuple[float, float, float], right: tuple[float, float, float]) -
     """Whether two (x, y, size) in a face EYES_PX wide can be its eyes."""
     across, down = right[0] - left[0], right[1] - left[1]
     sides = left[0] < EYES_PX / 2 < right[0]
-    apart = _EYE_DISTANCE[0] * EYES_PX <= across <= _EYE_DISTANCE[1] * EYES_PX
+    apart = EYE_DISTANCE[0] * EYES_PX <= across <= EYE_DISTANCE[1] * EYES_PX
     level = abs(down) <= np.tan(np.radians(MOST_ROLL_DEG)) * across
     return sides and apart and level and max(left[2], right[2]) < 2 * min(left[2], right[2])

@@ -15,6 +15,7 @@ from joyvasa.animate.puppet import PuppetPortrait, estimate_neutral
 from joyvasa.data.shards import Clip, DatasetInfo
 from joyvasa.eval.motion import ClipMotion, MotionReference, per_clip, score
 from joyvasa.eval.runner import Sampling, cached_voices, choose_clips, clip_motions, other_voices, own_voices, sample
+from joyvasa.eval.sync_expert import Judge
 from joyvasa.lit.ema import EMA
 from joyvasa.media import replacing
 from joyvasa.motion import SAMPLE_RATE
@@ -48,16 +49,17 @@ class SampleMetrics(pl.Callback):
     def __init__(self, *, every_steps: int, clips: int, films: int, folder: str):
         self.every_steps, self.count, self.films, self.folder = every_steps, clips, films, Path(folder)
         self.sampling: Sampling | None = None  # given by the task: built from the same configuration as every sample
-        self.portrait = PuppetPortrait()
+        self.portrait, self.judge = PuppetPortrait(), None
         self._done = -1
         self._reference: MotionReference | None = None  # of the training split, fitted at the first use
 
-    def prepare(self, sampling: Sampling, portrait: PuppetPortrait) -> None:
-        self.sampling, self.portrait = sampling, portrait
+    def prepare(self, sampling: Sampling, portrait: PuppetPortrait, judge: Judge | None) -> None:
+        """With a judge, `val/sync_confidence` and `val/sync_offset` are among the metrics."""
+        self.sampling, self.portrait, self.judge = sampling, portrait, judge
 
     def on_fit_start(self, trainer, pl_module) -> None:
         if self.sampling is None:
-            raise RuntimeError("SampleMetrics.prepare(sampling, portrait) was not called before training")
+            raise RuntimeError("SampleMetrics.prepare(sampling, portrait, judge) was not called before training")
         self._done = trainer.global_step
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
@@ -85,6 +87,9 @@ class SampleMetrics(pl.Callback):
         motions = clip_motions(clips, own, others, self.sampling.windowing)
         scores = score(motions, self._reference, self.sampling.seed)
         values = {f"val/{name}": scores[name].value for name in LOGGED if name in scores}
+        if self.judge:
+            rows = self.judge.rows(motions, [clip.audio for clip in clips], self.sampling.seed, ["model"])
+            values |= {f"val/{name}": score.value for name, score in rows["model"].items()}
         for logger in trainer.loggers:
             logger.log_metrics(values, step=step - 1)  # curves count from 0: a run resumed at `step` keeps these
         self._draw(trainer, clips, motions, step)

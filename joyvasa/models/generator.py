@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from joyvasa.models.diffusion import NoiseSchedule, SampleTarget, Target
 from joyvasa.models.generation import Guidance, Temperature, Track, Voice, Windowing
-from joyvasa.models.losses import WindowPrediction
+from joyvasa.models.losses import Spoken, WindowPrediction
 from joyvasa.models.samplers import Denoise, Sampler
 from joyvasa.models.smoothing import Smoothing
 from joyvasa.models.speech import one_a_frame
@@ -92,7 +92,14 @@ class MotionGenerator(nn.Module):
             from_voice=self.denoiser.from_voice(features),
             history_prediction=out[:, :-window] if out.shape[1] > window else None,
             predicts_motion=isinstance(self.target, SampleTarget),
+            spoken=self._spoken(batch),
         )
+
+    def _spoken(self, batch: dict) -> Spoken | None:
+        """None where features stand for the audio, or each window's voice was cut by itself."""
+        if "audio" not in batch or "end" in batch:
+            return None
+        return Spoken(batch["audio"], self.normaliser.denormalise)
 
     def _hear(self, batch: dict, clean: Tensor, history: int) -> tuple[Tensor, Tensor, Tensor]:
         """The voice of all windows (2B, N, D), of the second ones' history (B, H, D), and the motion, cut where told.

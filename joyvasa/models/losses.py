@@ -30,6 +30,14 @@ _REACH = 3  # frames of history that velocities and accelerations at a join need
 
 
 @dataclass(frozen=True)
+class Spoken:
+    """The voice of B examples, (B, 640 x 2T) samples of both windows, and what takes normalised motion back."""
+
+    audio: Tensor
+    denormalise: Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
 class WindowPrediction:
     """What a loss sees: the denoiser's output beside its target, and the clean motion that output implies."""
 
@@ -42,6 +50,7 @@ class WindowPrediction:
     from_voice: Tensor | None  # (B, T, C) the denoiser's linear reading of the voice alone, where it has one
     history_prediction: Tensor | None  # (B, H, C) what the denoiser says of the frames before, where it does
     predicts_motion: bool  # whether the target's space is that of motion
+    spoken: Spoken | None = None  # the voice of these windows, where it is at hand
 
 
 @dataclass(frozen=True)

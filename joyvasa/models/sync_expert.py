@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from joyvasa.models.generator import cached
 from joyvasa.models.losses import LossValue
-from joyvasa.motion import LIPS, STD_FLOOR, MotionStats
+from joyvasa.motion import LIPS, SAMPLES_PER_FRAME, STD_FLOOR, MotionStats
 
 _VELOCITY_GAIN = 3.0  # lips in speech move by about a third of a standard deviation a frame
 _FIRST_SCALE = 10.0  # of similarities in [-1, 1] before the softmax; learnt, at most _LARGEST_SCALE
@@ -38,6 +38,7 @@ class SyncExpert(nn.Module):
         if not 2 <= kernel < window:
             raise ValueError(f"sync expert: kernel={kernel}, window={window} frames (expected 2 <= kernel < window)")
         self.encoder, self.window = encoder, window
+        self.sizes = {"window": window, "kernel": kernel, "width": width, "embedding": embedding}
         self.register_buffer("seed", torch.tensor(seed))
         self.register_buffer("lip_mean", stats.mean[LIPS].clone())
         self.register_buffer("lip_std", stats.std[LIPS].clamp(min=STD_FLOOR))
@@ -88,6 +89,20 @@ class SyncExpert(nn.Module):
         """Cosine (B, N) of lips and voice of the same windows, -1 to 1; 1 − its mean can be minimised."""
         return (self.lip_embeddings(motion_BTC) * self.voice_embeddings(self.encoder(audio_BS))).sum(-1)
 
+    @torch.no_grad()
+    def curve(self, motion_TC: Tensor, audio_S: Tensor, max_shift: int) -> Tensor:
+        """Mean distance (2 max_shift + 1,) of the lips from the voice that comes −max_shift ... max_shift frames later,
+        over windows whose voice exists; NaN where there is none. What is longer, motion or voice, is cut.
+        """
+        frames = min(len(motion_TC), len(audio_S) // SAMPLES_PER_FRAME)
+        lip = self.lip_embeddings(motion_TC[None, :frames])[0]
+        voice = self.voice_embeddings(self.encoder(audio_S[None, : frames * SAMPLES_PER_FRAME]))[0]
+        windows, means = len(lip), []
+        for shift in range(-max_shift, max_shift + 1):
+            apart = lip[max(-shift, 0) : windows - shift] - voice[max(shift, 0) : max(windows + shift, 0)]
+            means.append(apart.norm(dim=-1).mean())
+        return torch.stack(means)
+
     def _check(self, frames: int) -> None:
         if frames < self.window:
             raise ValueError(
@@ -108,13 +123,19 @@ class ShiftContrast:
     """InfoNCE over shifts and clips, both ways: lips look for their voice, and voices for their lips.
 
     Every `stride`-th window is an anchor. Its candidates are the windows of its own clip up to `max_shift` frames away
-    and the windows of all other clips at the same place; −log softmax(scale x cosine) of the true one is minimised.
+    and the windows of all other clips at the same place. Minimised is the cross-entropy of softmax(scale x cosine) and
+    a target: 1 − `near` for the true window, and `near` spread over the windows of its own clip, by 1/e less with every
+    `near_frames` frames. Without the second part windows half a syllable away are pushed beyond strangers, for there
+    one opens where the other closes; with it agreement falls with every frame, and strangers agree least.
     """
 
-    def __init__(self, *, max_shift: int, stride: int):
-        if min(max_shift, stride) < 1:
-            raise ValueError(f"sync loss: max_shift={max_shift}, stride={stride} (expected 1 or more)")
-        self.max_shift, self.stride = max_shift, stride
+    def __init__(self, *, max_shift: int, stride: int, near: float, near_frames: float):
+        if min(max_shift, stride) < 1 or not 0 <= near < 1 or near_frames <= 0:
+            raise ValueError(
+                f"sync loss: max_shift={max_shift}, stride={stride}, near={near}, near_frames={near_frames} (expected "
+                "1 or more, 1 or more, 0 <= near < 1, above 0)"
+            )
+        self.max_shift, self.stride, self.near, self.near_frames = max_shift, stride, near, near_frames
 
     def __call__(self, lip_BND: Tensor, voice_BND: Tensor, weight_BN: Tensor, scale: Tensor) -> LossValue:
         """`total` sums over anchors that count, `count` counts them. Terms: `contrast`, the mean; `hit`, the share of
@@ -129,13 +150,22 @@ class ShiftContrast:
             # count may have no candidate at all, which has no softmax.
             idle_BA1 = (weight_BA == 0)[..., None]
             logits_BAK = (scale * cosine_BAK).masked_fill(absent_BAK, -torch.inf).masked_fill(idle_BA1, 0.0)
-            target = torch.full_like(weight_BA, self.max_shift, dtype=torch.long)
-            cost_BA = nn.functional.cross_entropy(logits_BAK.transpose(1, 2), target, reduction="none")
+            log_share_BAK = logits_BAK.log_softmax(-1).masked_fill(absent_BAK, 0.0)  # of what is absent: 0 x infinity
+            cost_BA = -(self._target(absent_BAK) * log_share_BAK).sum(-1)
             found_BA = logits_BAK[..., : 2 * self.max_shift + 1].argmax(-1)
             total = total + (cost_BA * weight_BA).sum() / 2
             hits = hits + (((found_BA - self.max_shift).abs() <= 1) * weight_BA).sum() / 2
         least = count.clamp(min=1)
         return LossValue({"contrast": total.detach() / least, "hit": hits / least}, total, count)
+
+    def _target(self, absent_BAK: Tensor) -> Tensor:
+        """What softmax is to be, (B, A, K): `near` of it over the windows of the own clip that exist."""
+        own = 2 * self.max_shift + 1
+        shift_K = torch.arange(own, device=absent_BAK.device) - self.max_shift
+        spread_BAK = (-shift_K.abs() / self.near_frames).exp() * ~absent_BAK[..., :own]
+        spread_BAK = self.near * spread_BAK / spread_BAK.sum(-1, keepdim=True).clamp(min=STD_FLOOR)
+        spread_BAK[..., self.max_shift] += 1 - self.near
+        return nn.functional.pad(spread_BAK, (0, absent_BAK.shape[-1] - own))
 
     def _candidates(
         self, query_BND: Tensor, key_BND: Tensor, weight_BN: Tensor, anchors_A: Tensor

@@ -141,7 +141,7 @@ def _filled(saved: Any, now: Any, name: str) -> Any:
     if not OmegaConf.is_dict(saved) or "_target_" in saved:
         return saved
     new = [key for key in now if key not in saved]
-    for key in new:
+    for key in (key for key in new if now[key] is not None):  # null: what was so before there was such a key
         print(f"note: the run has no {name}.{key}; {now[key]} is taken")
     return OmegaConf.merge({key: now[key] for key in new}, saved)
 

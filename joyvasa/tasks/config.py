@@ -84,6 +84,27 @@ class Eval:
     clips: int = MISSING
     split: str = MISSING
     previews: int = MISSING
+    sync_expert: str | None = MISSING
+
+
+@dataclass
+class Rules:
+    """See joyvasa.eval.films.film_scores.Rules."""
+
+    max_excluded: float = MISSING
+    min_face_rate: float = MISSING
+    min_loudness_db: float = MISSING
+
+
+@dataclass
+class Evaluate:
+    """Of task=evaluate and task=benchmark; see joyvasa.eval.films.plan.Setup."""
+
+    protocols: dict[str, list[str]] = MISSING
+    detector: str = MISSING
+    devices: Any = MISSING
+    cache: str = MISSING
+    rules: Rules = field(default_factory=Rules)
 
 
 @dataclass
@@ -146,6 +167,13 @@ class Root:
     box: Any = None
     guidance: float | None = None
     max_frames: int | None = None
+    generated: str | None = None
+    reference: str | None = None
+    photos: str | None = None
+    systems: str | None = None
+    metrics: Any = None
+    protocol: Any = None
+    weights: str = MISSING
     data: Data = field(default_factory=Data)
     encoder: Any = MISSING
     denoiser: Any = MISSING
@@ -159,9 +187,11 @@ class Root:
     callbacks: Any = MISSING
     logger: Any = MISSING
     eval: Eval = field(default_factory=Eval)
+    evaluate: Evaluate = field(default_factory=Evaluate)
     preview: Preview = field(default_factory=Preview)
     animate: Any = MISSING
     render: Any = MISSING
+    expert: Any = None  # network, loss and study of task=sync_expert
     web: Any = MISSING
     paths: Paths = field(default_factory=Paths)
     objective: Objective = field(default_factory=Objective)

@@ -1,4 +1,4 @@
-"""task=doctor: what works on this machine, what is missing, and the command that gets it."""
+"""task=doctor: what works on this machine, what is missing, and the command that gets it; whether scores are right."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from omegaconf import DictConfig
+from tqdm import tqdm
 
 PACKAGES = (
     "torch", "lightning", "hydra-core", "omegaconf", "webdataset", "transformers", "torchmetrics", "insightface",
@@ -94,9 +95,24 @@ def _animation() -> list[tuple[str, str, str]]:
     return rows
 
 
+def _metrics() -> list[tuple[str, str, str]]:
+    """Whether the numbers of each metric can be trusted: by known answers, asked here and now."""
+    from joyvasa.eval.verdicts import METRICS, Examiner
+
+    examiner = Examiner()
+    rows = []
+    for name in tqdm(METRICS, desc="asking metrics what is known", unit="metric", leave=False, disable=None):
+        verdict = examiner.verdict(name)
+        rows.append((verdict.state, f"metric {name}", verdict.detail))
+    return rows
+
+
 def doctor(cfg: DictConfig, overrides: list[str]) -> int:
     """Prints one line per finding; exit code 1 when something is missing or wrong."""
     rows = _machine() + _packages() + _animation() + _data(cfg)
     for state, what, detail in rows:
         print(f"{state:<8} {what:<24} {detail}")
-    return int(any(state.isupper() and state != "LOW" for state, _, _ in rows))
+    metrics = _metrics()
+    for state, what, detail in metrics:
+        print(f"{state:<10} {what:<25} {detail}")
+    return int(any(state.isupper() and state != "LOW" for state, _, _ in rows + metrics))

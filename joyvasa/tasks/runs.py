@@ -18,7 +18,7 @@ from joyvasa.media import replacing
 
 _AGREED = "JOYVASA_RUN_ID"  # processes that Lightning starts inherit rank 0's environment
 # What may not change on resume: the weights fit it, or the checkpoint's own value would be used without a word.
-UNCHANGED = ("encoder", "denoiser", "diffusion", "normaliser", "loss", "optim", "seed")
+UNCHANGED = ("encoder", "denoiser", "diffusion", "normaliser", "loss", "optim", "expert", "seed")
 _BATCH = ("data.batch_size", "trainer.devices", "trainer.num_nodes")
 
 

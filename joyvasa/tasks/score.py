@@ -16,6 +16,7 @@ from joyvasa.eval.motion import table
 from joyvasa.eval.runner import Evaluation, cached_voices, choose_clips, evaluate, is_paired
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.tasks.build import build_sampling
+from joyvasa.tasks.judge import ABSENT, open_judge
 from joyvasa.tasks.runs import advance, write_json
 
 
@@ -27,12 +28,16 @@ def score_and_show(
     cfg: DictConfig, generator: MotionGenerator, dataset: DatasetInfo, folder: Path, facts: dict
 ) -> dict:
     """Write metrics.json and preview/ under `folder`, print the table and the paths; returns metrics.json."""
-    how = build_sampling(cfg)
+    how, judge = build_sampling(cfg), open_judge(cfg)
     features, remark = cached_voices(generator, dataset, cfg.data.get("features"), how)
     clips = choose_clips(dataset, cfg.eval.split, cfg.eval.clips, features)
     with tqdm(desc="sampling unseen voices", unit="clip") as bar:
         evaluation = evaluate(generator, dataset, clips, how, advance(bar))
     evaluation.remarks.extend([remark] if remark else [])
+    if judge:
+        voices = [clip.audio for clip in clips]
+        for row, scores in judge.rows(evaluation.motions, voices, how.seed, list(evaluation.rows)).items():
+            evaluation.rows[row] |= scores
     unpaired = sum(not is_paired(clip) for clip in clips)
     described = {"path": str(dataset.folder), "sha256": dataset.sha, "split": cfg.eval.split, "clips": len(clips)}
     result = facts | {
@@ -49,6 +54,8 @@ def score_and_show(
     print(table(evaluation.rows))
     print("\n".join(evaluation.remarks), end="")
     print(f"\nscores    {folder / 'metrics.json'}")
+    if judge is None:
+        print(ABSENT)
     for path in shown:
         print(f"preview   {path}")
     return result

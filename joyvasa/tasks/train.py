@@ -6,7 +6,8 @@ import logging
 import sys
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,8 +27,9 @@ from joyvasa.lit.provenance import provenance
 from joyvasa.lit.run_logger import RunLogger
 from joyvasa.lit.samples import SampleMetrics
 from joyvasa.models.speech import find_weights
-from joyvasa.motion import CHANNELS
+from joyvasa.motion import CHANNELS, MotionStats
 from joyvasa.tasks.build import build_module, build_sampling, load_generator, prepare_dataset
+from joyvasa.tasks.judge import open_judge
 from joyvasa.tasks.runs import find_resume, make_run_folder, shared_run_id, write_config
 from joyvasa.tasks.score import portrait, score_and_show
 
@@ -35,6 +37,10 @@ _LOADER = ("window", "history", "batch_size", "num_workers", "short", "truncate_
 
 # Lightning's advice on what is so by design: a resumed run's folder is not empty, few batches an epoch, no workers.
 EXPECTED = ".*(LeafSpec|does not have many workers|logging interval|exists and is not empty|in eval mode).*"
+
+Check = Callable[[DictConfig], None]
+Build = Callable[[DictConfig, MotionStats], MotionModule]
+Conclude = Callable[[DictConfig, DatasetInfo, Path, Path, dict], dict]
 
 
 def resume_command(folder: Path) -> str:
@@ -47,20 +53,28 @@ def resume_command(folder: Path) -> str:
 
 def train(cfg: DictConfig, overrides: list[str]) -> int:
     """Exit code: 0, or 130 after Ctrl-C (143 after SIGTERM) with the command that goes on printed."""
+    return fit_run(cfg, check_ready, _compiled_module, _score_generator)
+
+
+def fit_run(cfg: DictConfig, check: Check, build: Build, conclude: Conclude) -> int:
+    """What every training has in common: data, run folder, fit, resume, what is said when it is interrupted.
+
+    `check(cfg)` raises before anything is made, `build(cfg, stats)` gives the module; of a run that came to its end
+    `conclude(cfg, dataset, folder, checkpoint, facts)`, on rank 0, gives what the loggers are told. Returns the exit
+    code: 0, or 130 after Ctrl-C (143 after SIGTERM).
+    """
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=EXPECTED)
     # Deterministic algorithms would otherwise overwrite every new tensor with NaN first, which nothing here relies on.
     torch.utils.deterministic.fill_uninitialized_memory = False
     with rank_zero_first():  # what is downloaded or made is found by the ranks that follow
-        check_ready(cfg)
+        check(cfg)
         dataset = prepare_dataset(cfg)
     rank_zero = is_rank_zero()
     resume = find_resume(cfg)
     folder = make_run_folder(cfg, resume)
     cfg.paths.run = str(folder)
-    module = build_module(cfg, dataset.stats)
-    if cfg.compile:
-        module.generator.denoiser.compile(dynamic=False)
+    module = build(cfg, dataset.stats)
     data = build_data(cfg, dataset, module)
     if rank_zero:
         write_config(folder, cfg)
@@ -78,17 +92,31 @@ def train(cfg: DictConfig, overrides: list[str]) -> int:
             print(f"\nsaved {stop.checkpoint}\n{how}", flush=True)
         return stop.exit_code
     if trainer.is_global_zero:
-        seconds = time.monotonic() - started
-        checkpoint = find_checkpoint(folder)
-        generator, step = load_generator(cfg, checkpoint)
-        facts = {"checkpoint": str(checkpoint), "step": step, "training_seconds": round(seconds, 1)}
-        facts["skipped_clips"] = trainer.train_dataloader.skipped
-        facts["tracking_failures"] = [text for logger in _ours(trainer.loggers) for text in logger.failures]
-        result = score_and_show(cfg, generator, dataset, folder, facts)
-        for logger in _ours(trainer.loggers):
-            logger.conclude(result, checkpoint)
-        print(f"trained   {trainer.global_step} steps in {seconds:.0f} s\nrun       {folder}", flush=True)
+        _conclude_run(trainer, time.monotonic() - started, partial(conclude, cfg, dataset), folder)
     return 0
+
+
+def _conclude_run(trainer: Trainer, seconds: float, conclude: Callable[[Path, Path, dict], dict], folder: Path) -> None:
+    checkpoint, loggers = find_checkpoint(folder), _ours(trainer.loggers)
+    facts = {"checkpoint": str(checkpoint), "training_seconds": round(seconds, 1)}
+    facts["skipped_clips"] = trainer.train_dataloader.skipped
+    facts["tracking_failures"] = [text for logger in loggers for text in logger.failures]
+    result = conclude(folder, checkpoint, facts)
+    for logger in loggers:
+        logger.conclude(result, checkpoint)
+    print(f"trained   {trainer.global_step} steps in {seconds:.0f} s\nrun       {folder}", flush=True)
+
+
+def _compiled_module(cfg: DictConfig, stats: MotionStats) -> MotionModule:
+    module = build_module(cfg, stats)
+    if cfg.compile:
+        module.generator.denoiser.compile(dynamic=False)
+    return module
+
+
+def _score_generator(cfg: DictConfig, dataset: DatasetInfo, folder: Path, checkpoint: Path, facts: dict) -> dict:
+    generator, step = load_generator(cfg, checkpoint)
+    return score_and_show(cfg, generator, dataset, folder, facts | {"step": step})
 
 
 def check_ready(cfg: DictConfig) -> None:
@@ -96,7 +124,7 @@ def check_ready(cfg: DictConfig) -> None:
     problems = []
     checks = [lambda: find_weights(cfg.encoder.name, cfg.encoder.path)] if "path" in cfg.encoder else []
     checks += [lambda: open_dataset(cfg.data.path)] if cfg.data.synthetic is None else []
-    for check in (*checks, lambda: check_fits(cfg)):
+    for check in (*checks, lambda: open_judge(cfg), lambda: check_fits(cfg)):
         try:
             check()
         except (OSError, ValueError) as error:
@@ -145,7 +173,7 @@ def build_trainer(cfg: DictConfig, resume: Path | None, dataset: DatasetInfo) ->
     callbacks = [each for each in instantiate(cfg.callbacks).values() if each is not None]  # null leaves one out
     for callback in callbacks:
         if isinstance(callback, SampleMetrics):
-            callback.prepare(build_sampling(cfg), portrait(cfg))
+            callback.prepare(build_sampling(cfg), portrait(cfg), open_judge(cfg))
     return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()])
 
 

@@ -14,8 +14,9 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 
+from joyvasa.markup import shown
 from joyvasa.media import FILM_ENDINGS
-from preprocess.report import Report, Unusable, shown
+from preprocess.report import Report, Unusable
 from preprocess.tables import nfc
 from preprocess.videos.metadata import FILE, with_metadata
 from preprocess.videos.records import Source

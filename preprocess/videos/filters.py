@@ -61,6 +61,11 @@ AFTER = (
     _Limit("jitter", "jitter", "max_jitter", "shake {:.2f} of the motion"),
 )
 
+SYNC = (
+    _Limit("out_of_sync", "sync_lag", "max_sync_lag", "voice and lips are {:.0f} frames apart"),
+    _Limit("out_of_sync", "sync_confidence", "min_sync_confidence", "confidence {:.2f} that they belong together"),
+)
+
 
 def face_measures(track: FaceTrack, piece: Piece) -> dict[str, float]:
     """Of the face in a piece: fps, kept frames a second; face_px (shorter side of its box) and sharpness, medians;
@@ -130,8 +135,8 @@ def check_before(measures: Mapping[str, float], filters: Filters) -> None:
 
 
 def check_after(measures: Mapping[str, float], filters: Filters) -> None:
-    """Raises Unusable for the first of AFTER that the motion does not pass."""
-    _check(AFTER, measures, filters)
+    """Raises Unusable for the first of AFTER that the motion does not pass, then of SYNC where an expert was asked."""
+    _check(AFTER if filters.sync is None else AFTER + SYNC, measures, filters)
 
 
 def _check(limits: tuple[_Limit, ...], measures: Mapping[str, float], filters: Filters) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from joyvasa.data.shards import SPLITS
-from preprocess.report import Report, shown
+from joyvasa.markup import shown
+from preprocess.report import Report
 from preprocess.tables import nfc, read_table
 from preprocess.videos.records import Source
 

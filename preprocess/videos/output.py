@@ -13,8 +13,9 @@ from pathlib import Path
 from joyvasa.data.clips import DatasetError
 from joyvasa.data.shard_writer import GROUPS
 from joyvasa.data.shards import DESCRIPTION, FEATURES, open_dataset
+from joyvasa.markup import shown
 from joyvasa.media import replacing
-from preprocess.report import NothingImported, shown
+from preprocess.report import NothingImported
 from preprocess.videos.stages import NO_ROOM
 
 STAGING, PACKED, PACKING, KIND = ".staging", "packed.json", "packing", "videos"

@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from joyvasa import markup
 from joyvasa.chart import Bound, histogram, number
+from joyvasa.markup import SENTENCE, clock, counted, duration, share, table, text
 from joyvasa.media import replacing
+from joyvasa.thumbnails import contact_sheet, evenly, jpeg, spread, thumbnail
 from preprocess.report import FILE
-from preprocess.videos import markup
-from preprocess.videos.markup import SENTENCE, clock, counted, duration, share, table, text
 from preprocess.videos.page_facts import ClipRow, PageFacts, RejectRow
 from preprocess.videos.records import REASONS
-from preprocess.videos.sheet import contact_sheet, evenly, jpeg, spread, thumbnail
 
 PAGE, SHEET = "report.html", "contact_sheet.jpg"
 SHOWN = 48  # pictures of the contact sheet
@@ -48,6 +48,8 @@ MEASURES = (
     Measure("yaw_deg", "yaw, 95th percentile · degrees", high="max_yaw_deg"),
     Measure("pitch_deg", "pitch, 95th percentile · degrees", high="max_pitch_deg"),
     Measure("jitter", "jitter of the motion", high="max_jitter"),
+    Measure("sync_lag", "lips and voice apart · frames", high="max_sync_lag"),
+    Measure("sync_confidence", "confidence that they belong together", low="min_sync_confidence"),
 )
 
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from joyvasa.thumbnails import Picture
 from preprocess.report import Note
 from preprocess.videos.settings import Filters
-from preprocess.videos.sheet import Picture
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ REASONS = {
     "no_speech": "too little of the sound is speech",
     "pose": "the head turns too far away",
     "jitter": "the motion shakes from frame to frame",
+    "out_of_sync": "lips and voice do not belong together, or not at the same time",
 }
 # Reasons that another attempt may mend: such a file is tried again when the command is typed again.
 PASSING = ("unreadable", "worker_killed", "failed")

@@ -49,6 +49,8 @@ class Filters:
     shorter side of the face's box. min_sharpness: see sharpness.py. max_rivals, max_missed: shares of the looks.
     min_loudness_db: of the loudest tenth, below full scale. max_clipped: share of samples at the peak. min_speech:
     share of the time. max_yaw_deg, max_pitch_deg: of 95 % of the frames. max_jitter: see filters.jitter.
+    sync: a sync expert that says whether lips and voice belong together, see sync.py; None: nobody is asked.
+    max_sync_lag: frames. min_sync_confidence: on the scale of that expert.
     """
 
     min_seconds: float
@@ -64,6 +66,9 @@ class Filters:
     max_yaw_deg: float
     max_pitch_deg: float
     max_jitter: float
+    sync: str | None
+    max_sync_lag: int
+    min_sync_confidence: float
 
     def __post_init__(self) -> None:
         if not 0 < self.min_seconds <= self.max_seconds:

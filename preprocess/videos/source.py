@@ -17,8 +17,9 @@ from typing import Any
 from joyvasa.data.shard_writer import write_dataset
 from joyvasa.data.shards import DatasetInfo, open_dataset
 from joyvasa.faces.detect import open_detector
+from joyvasa.markup import shown
 from preprocess.features import FeatureSource
-from preprocess.report import NothingImported, Report, shown
+from preprocess.report import NothingImported, Report
 from preprocess.splits import settle_splits
 from preprocess.videos.discover import discover
 from preprocess.videos.embedding import FaceEmbedder, KeptEmbedder
@@ -34,6 +35,7 @@ from preprocess.videos.settings import Settings
 from preprocess.videos.speakers import WAYS, Embedder, name_speakers
 from preprocess.videos.stages import look, move, shoot
 from preprocess.videos.summary import write_report
+from preprocess.videos.sync import check_expert
 from preprocess.videos.task import Task, film_name, forget_unused, settled
 
 
@@ -82,6 +84,7 @@ class VideoSource:
         check_ours(folder)
         detector = open_detector(self.settings.following.detector)
         extractor = identity_of(self.settings.extracting, self.engine.device)
+        expert = check_expert(self.settings.filters)
         print(f"faces     {detector.name}: {detector.note}\nmotion    {named(extractor)}", flush=True)
         if extractor["untrained"]:
             report.remark("motion", UNTRAINED, f"{named(extractor)}: random weights, the motion means nothing")
@@ -90,7 +93,7 @@ class VideoSource:
             FeatureSource(input=output, features=self.features, seed=self.seed).check()
         sources = discover(self.input, self.metadata, report, output=folder)
         with alone(folder / STAGING), room(folder):
-            tasks = [self._task(source, folder / STAGING, detector.name, extractor) for source in sources]
+            tasks = [self._task(source, folder / STAGING, detector.name, extractor, expert) for source in sources]
             self._work(tasks)
             files = [Worked(task, Journal.open(task.folder, task.source.path)) for task in tasks]
             dataset = self._pack(folder, files, embed, report)
@@ -98,8 +101,10 @@ class VideoSource:
                 dataset = FeatureSource(input=output, features=self.features, seed=self.seed)(None)
         return dataset
 
-    def _task(self, source: Source, staging: Path, detector: str, extractor: dict[str, Any]) -> Task:
-        return Task(source, staging / source.key, self.settings, detector, extractor)
+    def _task(
+        self, source: Source, staging: Path, detector: str, extractor: dict[str, Any], expert: str | None
+    ) -> Task:
+        return Task(source, staging / source.key, self.settings, detector, extractor, expert)
 
     def _work(self, tasks: Sequence[Task]) -> None:
         """Have the engine do what is left to do."""

@@ -42,6 +42,7 @@ from preprocess.videos.reference import film_of
 from preprocess.videos.settings import fingerprint
 from preprocess.videos.sound import read_sound, write_sound
 from preprocess.videos.staged import is_whole, load_moved, save_moved
+from preprocess.videos.sync import sync_measures
 from preprocess.videos.task import CHANGED, SOUND, Task, film_name, look_file, start_again
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -186,6 +187,8 @@ def _piece(
             save_moved(move_piece(read, piece, track, frames.times, extractor, task.settings.reference), file)
         moved = load_moved(file)
         measures |= motion_measures(moved.motion_NC)
+        if filters.sync is not None:
+            measures |= sync_measures(filters.sync, moved.motion_NC, audio)
         check_after(measures, filters)
     except Unusable as problem:
         picture = small_picture(frames, (piece.start + piece.stop) // 2, task.folder, name)

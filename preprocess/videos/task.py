@@ -20,13 +20,15 @@ CHANGED = "it changed, or was gone, while it was worked on; type the same comman
 @dataclass(frozen=True)
 class Task:
     """One file to work on. folder: its staging. detector: name of the one that was opened in the parent; extractor:
-    identity of M, so that other weights make other fingerprints. films: for `shoot`, the pieces that get one."""
+    identity of M, so that other weights make other fingerprints. expert: hash of filters.sync's file, None without one.
+    films: for `shoot`, the pieces that get one."""
 
     source: Source
     folder: Path
     settings: Settings
     detector: str
     extractor: dict[str, Any]
+    expert: str | None
     films: tuple[str, ...] = ()
 
     @property
@@ -39,7 +41,7 @@ class Task:
         return fingerprint(VERSION, sha256, self.detector, decoding, self.settings.following)
 
     def moved(self, sha256: str) -> str:
-        return fingerprint(self.looked(sha256), self.settings.filters, *self._motion)
+        return fingerprint(self.looked(sha256), self.settings.filters, self.expert or "", *self._motion)
 
     def piece(self, sha256: str, piece: Piece) -> str:
         """Of a piece's motion: the filters decide which pieces there are, and nothing about one."""

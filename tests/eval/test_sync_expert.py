@@ -1,13 +1,16 @@
-"""Laws of clip scores by the sync expert: the sign of the offset, planted shifts, what is too short."""
+"""Laws of clip scores by the sync expert: the sign of the offset, rows of systems, what is too short."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from joyvasa.eval.reference import ClipMotion
 from joyvasa.eval.sync import score_curve
-from joyvasa.eval.sync_expert import confidence_at_zero, expert_sync, study_shifts
+from joyvasa.eval.sync_expert import Judge, confidence_at_zero, expert_sync
 from joyvasa.models.sync_expert import SyncExpert
 from joyvasa.motion import CHANNELS, LIPS, SAMPLES_PER_FRAME, MotionStats
 
@@ -80,17 +83,45 @@ def test_confidence_at_no_shift_is_that_of_the_best_where_that_is_none():
     assert confidence_at_zero(late) == pytest.approx(-0.1) and late.confidence == pytest.approx(0.8)
 
 
-def test_a_study_finds_every_shift_and_no_stranger():
-    clips = [clip_of(70, seed) for seed in range(4)]
-    study = study_shifts(perfect_expert(), clips, frames=50, shifts=range(-10, 11), max_shift=15)
-    assert (study.found_K == 1).all() and (study.within_one_K == 1).all()
-    assert study.at_zero_K[10] == study.at_zero_K.max() > 1 and np.abs(np.delete(study.at_zero_K, 10)).max() < 0.2
-    assert abs(study.strange) < 0.2 and study.strange_confidence < 0.3 < 1 < study.confidence
+def judge_and(*motions, frames=FRAMES):
+    """A judge, and for each letter a clip whose generated motion is right, moved by 2 frames, or another clip's."""
+    clips, voices = [], []
+    for seed, kind in enumerate(motions):
+        truth, audio = clip_of(frames, seed)
+        strange, _ = clip_of(frames, 50 + seed)
+        made = {"right": truth, "late": np.roll(truth, 2, 0), "strange": strange}[kind]
+        clips.append(ClipMotion(f"clip{seed}", truth=truth, determined=None, generated=made, other=strange))
+        voices.append(audio)
+    return Judge(perfect_expert(), 15), clips, voices
 
 
-def test_a_study_of_too_little_is_refused():
-    expert, clips = perfect_expert(), [clip_of(70, 0), clip_of(69, 1)]
-    with pytest.raises(ValueError, match="2 clips, 1 of them shorter than 70 frames"):
-        study_shifts(expert, clips, frames=50, shifts=(-10, 10), max_shift=15)
-    with pytest.raises(ValueError, match="1 clips, 0 of them shorter"):
-        study_shifts(expert, clips[:1], frames=50, shifts=(-10, 10), max_shift=15)
+def test_rows_judge_what_was_generated_the_record_and_the_motion_of_another_voice():
+    judge, clips, voices = judge_and("right", "right", "right")
+    rows = judge.rows(clips, voices, 0, ["model", "other_voice", "ceiling", "ridge"])
+    assert set(rows) == {"model", "other_voice", "ceiling"}, "the motion of baselines is not here"
+    assert rows["model"] == rows["ceiling"]
+    score = rows["model"]["sync_confidence"]
+    assert score.low <= score.value <= score.high and score.value > 1 and score.n == 3
+    assert abs(rows["other_voice"]["sync_confidence"].value) < 0.2
+    assert rows["model"]["sync_offset"].value == 0
+    assert judge.rows(clips, voices, 0, ["model"]) == {"model": rows["model"]}
+
+
+def test_lips_that_are_late_have_a_voice_that_comes_too_early():
+    judge, clips, voices = judge_and("late", "late", "late")
+    scores = judge.rows(clips, voices, 0, ["model"])["model"]
+    assert scores["sync_offset"].value == 2 and scores["sync_confidence"].value < 0.2
+
+
+def test_clips_too_short_or_not_of_their_voice_are_left_out_and_counted():
+    judge, clips, voices = judge_and("right", "right", "strange")
+    alone = judge.rows(clips[:1], voices[:1], 0, ["model"])["model"]
+    clips[2] = replace(clips[2], paired=False)
+    clips[1] = replace(clips[1], truth=clips[1].truth[:24], generated=clips[1].generated[:24], other=None)
+    assert judge.least_frames == 25 and judge.score(clips[1].generated, voices[1]) is None
+    found = judge.rows(clips, voices, 0, ["model"])["model"]
+    for name, score in found.items():
+        assert score.value == alone[name].value and score.n == 1
+        assert "2 of 3 clips left out: unpaired, or under 25 frames" in score.note
+    nothing = judge.rows(clips[2:], voices[2:], 0, ["model"])["model"]
+    assert all(np.isnan(score.value) and score.note for score in nothing.values())

@@ -57,6 +57,12 @@ def run(home, capsys, monkeypatch) -> Callable[..., Done]:
     return command
 
 
+@pytest.fixture(scope="session")
+def tiny_words() -> tuple[str, ...]:
+    """The command line of the model that `trained` trains."""
+    return TINY
+
+
 @pytest.fixture
 def trained(home, run) -> Path:
     """The run folder, trained once."""

@@ -81,9 +81,19 @@ class I3D(Judge):
         """
         clips = expect("clips", video_BTHW3, "clips", "frames", "height", "width", 3, dtype=torch.uint8)
         batch, frames = clips.shape[:2]
-        x_N3HW = clips.to(self.device).flatten(0, 1).permute(0, 3, 1, 2).float()
-        x_N3HW = F.interpolate(x_N3HW, size=(SIDE, SIDE), mode="bilinear", align_corners=False) * (2 / 255) - 1
-        return self.scores(x_N3HW.unflatten(0, (batch, frames)).transpose(1, 2)).mean(2)
+        return self.prepared_features(self.prepared(clips.flatten(0, 1)).unflatten(0, (batch, frames)))
+
+    @exact
+    def prepared(self, image_NHW3: Tensor) -> Tensor:
+        """uint8 RGB frames (N, H, W, 3) of any size -> (N, 3, 224, 224) in -1..1, each as it is in a clip."""
+        images = expect("frames", image_NHW3, "frames", "height", "width", 3, dtype=torch.uint8)
+        x_N3HW = images.to(self.device).permute(0, 3, 1, 2).float()
+        return F.interpolate(x_N3HW, size=(SIDE, SIDE), mode="bilinear", align_corners=False) * (2 / 255) - 1
+
+    @exact
+    def prepared_features(self, video_BT3HW: Tensor) -> Tensor:
+        """Clips of prepared frames (B, T, 3, 224, 224) -> (B, 400), as `features`."""
+        return self.scores(video_BT3HW.transpose(1, 2)).mean(2)
 
 
 class Unit(nn.Module):

@@ -14,6 +14,7 @@ def filters(low, high, fps=9.5):
     return Filters(
         min_seconds=low, max_seconds=high, min_fps=fps, min_face_px=0, min_sharpness=0, max_rivals=1, max_missed=1,
         min_loudness_db=-99, max_clipped=1, min_speech=0, max_yaw_deg=180, max_pitch_deg=180, max_jitter=9,
+        sync=None, max_sync_lag=2, min_sync_confidence=0.3,
     )  # fmt: skip
 
 

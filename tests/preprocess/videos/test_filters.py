@@ -13,6 +13,7 @@ from preprocess.videos.cut import pieces
 from preprocess.videos.filters import (
     AFTER,
     BEFORE,
+    SYNC,
     check_after,
     check_before,
     check_rate,
@@ -27,6 +28,7 @@ from preprocess.videos.settings import Filters
 FILTERS = Filters(
     min_seconds=1.0, max_seconds=4.0, min_fps=9.5, min_face_px=100, min_sharpness=0.3, max_rivals=0.2, max_missed=0.5,
     min_loudness_db=-45.0, max_clipped=0.01, min_speech=0.3, max_yaw_deg=50.0, max_pitch_deg=35.0, max_jitter=0.7,
+    sync=None, max_sync_lag=2, min_sync_confidence=0.3,
 )  # fmt: skip
 LONG = replace(FILTERS, min_seconds=6.0, max_seconds=20.0)
 GOOD = {
@@ -63,13 +65,13 @@ def test_what_misses_one_is_named_with_both_numbers_and_the_setting(measure):
         with pytest.raises(Unusable) as caught:
             check(GOOD | {measure: each})
         assert caught.value.kind == code and "filters." in str(caught.value)
-    (limit,) = (each for each in BEFORE + AFTER if each.measure == measure)
+    (limit,) = (each for each in BEFORE + AFTER + SYNC if each.measure == measure)
     assert f"filters.{limit.setting}={getattr(FILTERS, limit.setting):g}" in str(caught.value)
 
 
 def test_every_filter_has_a_reason_and_every_setting_a_filter():
-    assert {limit.code for limit in BEFORE + AFTER} <= set(REASONS)
-    used = {limit.setting for limit in BEFORE + AFTER} | {"min_seconds", "max_seconds"}
+    assert {limit.code for limit in BEFORE + AFTER + SYNC} <= set(REASONS)
+    used = {limit.setting for limit in BEFORE + AFTER + SYNC} | {"min_seconds", "max_seconds", "sync"}
     assert used == {field.name for field in fields(Filters)}
 
 

@@ -3,59 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 
 import cv2
 import numpy as np
 import pytest
 
 from preprocess.report import Note
-from preprocess.videos.markup import clock, duration, text
 from preprocess.videos.page import SHEET, write_page
 from preprocess.videos.page_facts import ClipRow, PageFacts, RejectRow
 from preprocess.videos.records import REASONS
 from preprocess.videos.settings import Filters
-from preprocess.videos.sheet import SIDE, contact_sheet, evenly, spread, thumbnail
+from tests.parsed_page import HOSTILE, Parsed
 
 FILTERS = Filters(
     min_seconds=8, max_seconds=20, min_fps=9.5, min_face_px=100, min_sharpness=0.1, max_rivals=0.2, max_missed=0.5,
     min_loudness_db=-45, max_clipped=0.01, min_speech=0.3, max_yaw_deg=50, max_pitch_deg=35, max_jitter=1,
+    sync=None, max_sync_lag=2, min_sync_confidence=0.3,
 )  # fmt: skip
-HOSTILE = (
-    "<script>alert(1)</script>.mp4", "\" onerror=\"x.mp4", "'><img src=x>.mp4", "a\nb\x00\x1b[31m.mp4", "\u202egpj.mp4",
-    "not utf8 \udcff.mp4", "&amp;.mp4", "</style>.mp4", "x" * 4000, "\u6f14\u8b1b.mp4",
-)  # fmt: skip
-
-
-class Parsed(HTMLParser):
-    """Elements, attributes and words of a page; every element is closed in its turn."""
-
-    def __init__(self, page: str):
-        super().__init__()
-        self.tags: Counter[str] = Counter()
-        self.attributes: list[tuple[str, str | None]] = []
-        self.words = ""
-        self.open: list[str] = []
-        self.feed(page)
-        assert not self.open
-
-    def handle_starttag(self, tag, attrs):
-        self.tags[tag] += 1
-        self.attributes += attrs
-        if tag not in ("meta", "img", "br", "line"):
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags[tag] += 1
-        self.attributes += attrs
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words += data
 
 
 @pytest.fixture(scope="module")
@@ -200,46 +165,7 @@ def test_a_hundred_thousand_clips_are_a_small_page(written, tmp_path, picture):
     assert page.count("<tr") < 100 and page.count("<figure") == 48 and "5 of 1,000, all in import.json" in page
 
 
-def test_the_sheet_shows_each_speaker_before_any_twice():
-    rows = [(f"speaker {n % 5}", n) for n in range(100)] + [("rare", 100)]
-    for most in (3, 6, 7, 48, 101, 500):
-        shown = spread(rows, most, lambda row: row[0])
-        counts = Counter(speaker for speaker, _ in shown)
-        assert len(shown) == len(set(shown)) == min(most, 101) and len(counts) == min(most, 6)
-        counts.pop("rare", None)
-        assert max(counts.values()) - min(counts.values()) <= 1
-    assert evenly(range(100), 5) == [10, 30, 50, 70, 90] and evenly([1, 2], 5) == [1, 2] and evenly([], 5) == []
-
-
-def test_small_pictures_keep_their_shape_and_the_sheet_holds_them_all(picture):
-    small = thumbnail(picture, "a")
-    assert small.shape == (round(SIDE * 2 / 3), SIDE, 3)
-    for count in (1, 2, 7, 48):
-        sheet = cv2.imdecode(np.frombuffer(contact_sheet([small] * count), np.uint8), cv2.IMREAD_COLOR)
-        assert sheet.shape[0] <= sheet.shape[1] + SIDE and sheet.size >= count * small.size
-    with pytest.raises(ValueError, match="at least one"):
-        contact_sheet([])
-
-
 @pytest.mark.parametrize("data", [b"", b"no picture"])
 def test_a_picture_that_is_none_is_named(written, data):
     with pytest.raises(ValueError, match="clip-000001: .* bytes that are no picture"):
         written(facts(clips=[clip(1, picture=data)]))
-
-
-def test_times_in_words():
-    assert [duration(s) for s in (0, 99.9, 99.96, 5996.9, 36000)] == [
-        "0.0 s",
-        "99.9 s",
-        "1.7 min",
-        "99.9 min",
-        "10.0 h",
-    ]
-    assert [clock(s) for s in (0, 59.96, 60, 3599.96, 3723.44)] == [
-        "0:00.0",
-        "1:00.0",
-        "1:00.0",
-        "1:00:00.0",
-        "1:02:03.4",
-    ]
-    assert text("a" * 100, 10) == "<bdi>aaaaa … aaaaa</bdi>"

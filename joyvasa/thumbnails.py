@@ -1,4 +1,4 @@
-"""Small pictures for the report: which clips are shown, and how large.
+"""Small pictures for a report: which rows are shown, and how large.
 
 A picture is a JPEG file in memory, its path, or what reads it: of thousands of clips only those shown are read.
 """

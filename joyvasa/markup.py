@@ -1,4 +1,4 @@
-"""What report.html is written with: names made safe, times in words, tables, pictures, and the style of the page.
+"""What report pages are written with: names made safe, times in words, tables, pictures, and the style of a page.
 
 Functions return HTML; whatever comes from a file's name, its metadata or an error goes through `text`.
 """
@@ -9,8 +9,6 @@ import base64
 import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
-
-from preprocess.report import shown
 
 NAME, SENTENCE = 90, 400  # letters shown of a name and of a sentence; the middle of a longer one is left out
 CONTROL = {"Cc", "Cs", "Co", "Zl", "Zp"}  # Unicode's categories of what would not be seen, or would break a line
@@ -65,6 +63,11 @@ paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
 """
 
 
+def shown(name: object) -> str:
+    """A name that can be printed and written: what is no UTF-8 is spelt out, so that different names stay different."""
+    return str(name).encode("utf-8", "backslashreplace").decode()
+
+
 def text(value: object, most: int = NAME) -> str:
     """Any string as HTML, its direction kept to itself."""
     return f"<bdi>{plain(value, most)}</bdi>"
@@ -72,13 +75,14 @@ def text(value: object, most: int = NAME) -> str:
 
 def plain(value: object, most: int = NAME) -> str:
     """Any string for an attribute or a title: cut in its middle, what cannot be seen spelt out, escaped."""
-    words = shown(str(value))
+    words = shown(value)
     if len(words) > most:
         words = f"{words[: most // 2]} … {words[-most // 2 :]}"
-    return escape("".join(_spelt(letter) for letter in words))
+    return escape("".join(spelt(letter) for letter in words))
 
 
-def _spelt(letter: str) -> str:
+def spelt(letter: str) -> str:
+    """The letter, or its number where it would not be seen, break a line, or turn what follows."""
     hidden = unicodedata.category(letter) in CONTROL or letter in TURNING
     return letter.encode("unicode_escape").decode() if hidden else letter
 
@@ -116,7 +120,7 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], numbers: Sequenc
     def line(tag: str, cells: Sequence[str]) -> str:
         return "".join(f"<{tag}{kind.get(column, '')}>{cell}</{tag}>" for column, cell in enumerate(cells))
 
-    head = line("th", [escape(name) for name in header])
+    head = line("th", [plain(name) for name in header])
     body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
     return f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>'
 
@@ -126,12 +130,12 @@ def image(data: bytes) -> str:
     return f'<img alt="" src="data:image/jpeg;base64,{base64.b64encode(data).decode()}">'
 
 
-def document(title: str, body: str) -> str:
-    """A whole page that fetches nothing."""
+def document(title: str, body: str, style: str = "") -> str:
+    """A whole page that fetches nothing. style: of its own, beside `STYLE`."""
     head = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{plain(title)}</title><style>{STYLE}</style></head>"
+        f"<title>{plain(title)}</title><style>{STYLE}{style}</style></head>"
     )
     return f"{head}<body>{body}</body></html>\n"

@@ -1,0 +1,216 @@
+"""From readings to results: every film's numbers, the rows' means, the controls, what differs between systems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from joyvasa.eval.bootstrap import Score
+from joyvasa.eval.films.controls import LATE, OTHER, REAL_FLOOR, SAID, control_scores
+from joyvasa.eval.films.film_scores import LOWER, QUANTITIES, FilmScore, Rules, score_film
+from joyvasa.eval.films.gauge import Reading, Unfit
+from joyvasa.eval.films.pairing import REFERENCE, Pairing
+from joyvasa.eval.films.passing import FilmRead
+from joyvasa.eval.films.plan import PICTURE, Asked, Plan
+from joyvasa.eval.films.results import ALL, Column, Difference, Film, Results
+from joyvasa.eval.films.row_scores import Corpus, corpus_score, difference, mean_score
+from joyvasa.eval.films.run import Reads
+from joyvasa.eval.films.store import Store
+from joyvasa.eval.protocol_fields import LipSync
+from joyvasa.eval.protocol_hash import environment, plain
+
+
+@dataclass
+class _Scored:
+    """Of one row. films: column -> key -> score. excluded: key -> column, or ALL -> reason."""
+
+    films: dict[str, dict[str, FilmScore]] = field(default_factory=dict)
+    excluded: dict[str, dict[str, str]] = field(default_factory=dict)
+
+    def exclude(self, key: str, column: str, reason: str) -> None:
+        self.excluded.setdefault(key, {})[column] = reason
+
+    def take(self, key: str, column: str, score: FilmScore | Unfit) -> None:
+        if isinstance(score, Unfit):
+            self.exclude(key, column, str(score))
+        else:
+            self.films[column][key] = score
+
+
+class Assembler:
+    """systems: the rows in the order they were given. The readings have to be in the store."""
+
+    def __init__(self, plan: Plan, pairing: Pairing, reads: Reads, store: Store, rules: Rules, seed: int) -> None:
+        self._plan, self._pairing, self._reads = plan, pairing, reads
+        self._store, self._rules, self._seed = store, rules, seed
+        self._rows: dict[str, _Scored] = {}
+        self._scores: dict[str, dict[str, Score]] = {}
+        self._columns: list[Column] = []
+
+    def results(self, systems: list[str], title: str, settings: dict[str, Any]) -> Results:
+        rows = [*systems, *([REFERENCE] if REFERENCE in self._pairing.faults else [])]
+        for row in rows:
+            self._rows[row] = self._with_faults(row)
+        for asked in self._plan.asked:
+            if asked.protocol.metric in QUANTITIES:
+                self._score_films(asked, rows)
+            else:
+                self._score_sets(asked, systems)
+        films = [film for row in self._rows for film in self._films_of(row)]
+        return Results(
+            title=title,
+            systems=systems,
+            controls={row: said for row, said in SAID.items() if row in self._rows or row in self._scores},
+            columns=self._columns,
+            stamps={asked.digest: asked.stamp for asked in self._plan.asked},
+            scores=self._scores,
+            differences=self._differences(systems),
+            films=films,
+            absent=self._plan.absent,
+            shares={row: self._shares(row) for row in rows},
+            max_excluded=self._rules.max_excluded,
+            environment=plain(environment()),
+            settings=settings,
+            notes=self._plan.notes,
+        )
+
+    def _with_faults(self, row: str) -> _Scored:
+        """What excludes films from every metric: they are not there, or cannot be read."""
+        scored = _Scored()
+        for key, reason in self._pairing.faults[row].items():
+            scored.exclude(key, ALL, reason)
+        for key, films in self._reads.items():
+            if row in films and films[row].fault is not None:
+                scored.exclude(key, ALL, films[row].fault)
+        return scored
+
+    def _readings(self, row: str, instrument: str | None) -> Iterator[tuple[str, Reading]]:
+        """Of all films of a row that could be read, one after the other."""
+        for key, films in self._reads.items():
+            if row in films and films[row].fault is None and instrument in films[row].keys:
+                reading = self._store.get(films[row].keys[instrument])
+                if reading is None:
+                    raise OSError(f"{self._store.folder}: what was read from {films[row].path} is gone; run again")
+                yield key, reading
+
+    def _score_films(self, asked: Asked, rows: list[str]) -> None:
+        quantities = QUANTITIES[asked.protocol.metric]
+        columns = [
+            Column(asked.protocol.metric, asked.column, name, asked.digest, better, unit)
+            for name, (better, unit) in quantities.items()
+        ]
+        self._columns += columns
+        for row in rows:
+            instrument = asked.reference if row == REFERENCE else asked.generated
+            self._rows[row].films[asked.column] = {}
+            for key, reading in self._readings(row, instrument) if instrument else ():
+                self._rows[row].take(key, asked.column, _tried(asked, reading, self._rules))
+        if isinstance(asked.protocol, LipSync) and REFERENCE in rows:
+            self._score_controls(asked, asked.protocol)
+        for row, scored in self._rows.items():
+            films = scored.films.get(asked.column, {})
+            if row == REFERENCE and asked.reference is None:
+                continue
+            for column in columns:
+                score = mean_score(asked.protocol, column.quantity, films, self._seed)
+                self._scores.setdefault(row, {})[column.key] = score
+
+    def _score_controls(self, asked: Asked, protocol: LipSync) -> None:
+        readings = _Lazy(self._store, REFERENCE, asked.reference, self._reads)
+        for row in (LATE, OTHER):
+            self._rows.setdefault(row, _Scored()).films[asked.column] = {}
+        for row, key, score in control_scores(protocol, readings, self._rules):
+            self._rows[row].take(key, asked.column, score)
+
+    def _score_sets(self, asked: Asked, systems: list[str]) -> None:
+        protocol: Corpus = asked.protocol
+        column = Column(protocol.metric, asked.column, "distance", asked.digest, LOWER, "")
+        self._columns.append(column)
+        for row, instrument in ((REFERENCE, asked.reference), *((row, asked.generated) for row in systems)):
+            for key, reading in self._readings(row, instrument):
+                if reading.fault is not None:
+                    self._rows[row].exclude(key, asked.column, reading.fault)
+        for row in systems:
+            made = partial(self._whole, row, asked.generated)
+            found = corpus_score(protocol, partial(self._whole, REFERENCE, asked.reference), made)
+            self._scores.setdefault(row, {})[column.key] = found["distance"]
+            if "real_floor" in found:
+                self._scores.setdefault(REAL_FLOOR, {})[column.key] = found["real_floor"]
+
+    def _whole(self, row: str, instrument: str | None) -> Iterator[tuple[str, Reading]]:
+        return ((key, reading) for key, reading in self._readings(row, instrument) if reading.fault is None)
+
+    def _films_of(self, row: str) -> Iterator[Film]:
+        scored = self._rows[row]
+        shown = REFERENCE if row in (LATE, OTHER) else row
+        for group in self._pairing.groups:
+            read = self._reads[group.key].get(shown)
+            found = {name: films[group.key] for name, films in scored.films.items() if group.key in films}
+            excluded = scored.excluded.get(group.key, {})
+            if row in (LATE, OTHER) and not found and not excluded:
+                continue
+            yield self._film(row, group.key, read, found, excluded)
+
+    def _film(
+        self, row: str, key: str, read: FilmRead | None, found: Mapping[str, FilmScore], excluded: Mapping[str, str]
+    ) -> Film:
+        reading = self._store.get(read.keys[PICTURE]) if read and PICTURE in read.keys else None
+        facts: dict[str, float | str] = dict(reading.facts) if reading else {}
+        for score in found.values():
+            facts |= score.facts
+        return Film(
+            row=row,
+            key=key,
+            path=str(read.path) if read else None,
+            sha256=read.sha256 if read else None,
+            facts=facts,
+            values={f"{name}/{each}": value for name, score in found.items() for each, value in score.values.items()},
+            excluded=dict(excluded),
+            curves={name: score.curve for name, score in found.items() if score.curve},
+            picture=reading.arrays["jpeg"].tobytes() if reading and row not in (LATE, OTHER) else None,
+        )
+
+    def _shares(self, row: str) -> dict[str, float]:
+        excluded, total = self._rows[row].excluded.values(), len(self._pairing.groups)
+        names = [each.column for each in self._plan.asked if row != REFERENCE or each.reference is not None]
+        return {name: sum(ALL in each or name in each for each in excluded) / total for name in names}
+
+    def _differences(self, systems: list[str]) -> list[Difference]:
+        found = []
+        for system in systems[1:]:
+            for column in self._columns:
+                sides = [self._rows[row].films.get(column.name) for row in (system, systems[0])]
+                if None not in sides:
+                    score = difference(column.quantity, sides[0], sides[1], self._seed)
+                    found.append(Difference(system, systems[0], column.key, score))
+        return found
+
+
+def _tried(asked: Asked, reading: Reading, rules: Rules) -> FilmScore | Unfit:
+    try:
+        return score_film(asked.protocol, reading, rules)
+    except Unfit as error:
+        return error
+
+
+class _Lazy(Mapping[str, Reading]):
+    """Readings of a row by key, each read from the disk when it is asked for."""
+
+    def __init__(self, store: Store, row: str, instrument: str | None, reads: Reads) -> None:
+        self._store = store
+        self._keys = {
+            key: films[row].keys[instrument]
+            for key, films in reads.items()
+            if row in films and films[row].fault is None and instrument in films[row].keys
+        }
+
+    def __getitem__(self, key: str) -> Reading:
+        return self._store.get(self._keys[key]) or Reading({}, fault="gone")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._keys)
+
+    def __len__(self) -> int:
+        return len(self._keys)

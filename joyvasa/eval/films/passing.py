@@ -1,0 +1,173 @@
+"""One pass over a reference and all that systems made of it: each film is decoded once, frame beside frame.
+
+What was read before, from the same content, is not read again: a run that was killed goes on, and a film of which
+nothing is missing is not opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from joyvasa.eval.films.gauge import Gauge, Instrument, OpenFilm, Reading, Unfit, reading_key
+from joyvasa.eval.films.pairing import REFERENCE, Group
+from joyvasa.eval.films.store import Store
+from joyvasa.eval.identity import PHOTO_SIDE
+from joyvasa.picture import read_picture
+from joyvasa.video import VideoReader
+from joyvasa.weights import sha256_of
+
+NAME, COUNTERPART, PHOTO = "name", "reference", "photo"
+
+
+@dataclass
+class Sides:
+    """instruments: by name, for the systems' films and for the reference's (which is sampled otherwise by FVD)."""
+
+    generated: dict[str, Instrument]
+    reference: dict[str, Instrument]
+
+    def of(self, row: str) -> Mapping[str, Instrument]:
+        return self.reference if row == REFERENCE else self.generated
+
+
+@dataclass
+class FilmRead:
+    """Where a film's readings are: key in the store by instrument; sha256 of the file; fault: why there are none, or
+    None; decoded: frames decoded in this pass."""
+
+    path: Path
+    sha256: str | None = None
+    keys: dict[str, str] = field(default_factory=dict)
+    fault: str | None = None
+    decoded: int = 0
+
+
+@dataclass(eq=False)
+class _Open:
+    row: str
+    read: FilmRead
+    frames: Iterator[np.ndarray]
+    gauges: dict[str, Gauge]
+
+
+def measure(group: Group, sides: Sides, store: Store, on_frame: Callable[[int], None]) -> dict[str, FilmRead]:
+    """Read what is missing of a group's films; what was found by row. on_frame: told how many frames were decoded.
+
+    What is wrong with a film, or with one instrument's view of it, is recorded; errors of the machine are raised.
+    """
+    reads = {row: _identified(path) for row, path in group.films.items()}
+    beside = _beside(group, reads)
+    missing: dict[str, list[str]] = {}
+    for row, read in reads.items():
+        if read.sha256 is not None:
+            instruments = sides.of(row)
+            read.keys = {name: reading_key(each, read.sha256, beside) for name, each in instruments.items()}
+            missing[row] = [name for name, key in read.keys.items() if not store.has(key)]
+    wanted = {row for row, names in missing.items() if names}
+    if any(COUNTERPART in sides.of(row)[name].beside for row in wanted for name in missing[row]):
+        wanted |= {REFERENCE} & missing.keys()
+    readers = _readers({row: read for row, read in reads.items() if row in wanted})
+    reference = readers[REFERENCE].info if REFERENCE in readers else None
+    photo = _photo(group) if readers else None
+    opened, paired = [], False
+    for row, reader in readers.items():
+        film = OpenFilm(reader.path, group.key, reader.info, reference, photo)
+        instruments = {name: sides.of(row)[name] for name in missing[row]}
+        gauges = _begun(film, instruments, reads[row], store)
+        paired |= any(COUNTERPART in instruments[name].beside for name in gauges)
+        opened.append(_Open(row, reads[row], iter(reader), gauges))
+    _run([each for each in opened if each.gauges or (paired and each.row == REFERENCE)], store, on_frame)
+    return reads
+
+
+def _identified(path: Path) -> FilmRead:
+    try:
+        return FilmRead(path, sha256=sha256_of(path))
+    except OSError as error:
+        return FilmRead(path, fault=f"cannot be read: {error.strerror or error}")
+
+
+def _beside(group: Group, reads: Mapping[str, FilmRead]) -> dict[str, str | None]:
+    reference = reads[REFERENCE].sha256 if REFERENCE in reads else None
+    photo = sha256_of(group.photo) if group.photo else None
+    return {NAME: group.key, COUNTERPART: reference, PHOTO: photo}
+
+
+def _photo(group: Group) -> np.ndarray | None:
+    if group.photo is None:
+        return None
+    try:
+        return read_picture(group.photo, PHOTO_SIDE).image
+    except ValueError:
+        return None
+
+
+def _readers(reads: Mapping[str, FilmRead]) -> dict[str, VideoReader]:
+    """Of the films that are films; what is wrong with the others is noted."""
+    found = {}
+    for row, read in reads.items():
+        try:
+            found[row] = VideoReader(read.path)
+        except (ValueError, OSError) as error:
+            read.fault = str(error).removeprefix(f"{read.path}: ")
+    return found
+
+
+def _begun(film: OpenFilm, instruments: Mapping[str, Instrument], read: FilmRead, store: Store) -> dict[str, Gauge]:
+    gauges = {}
+    for name, instrument in instruments.items():
+        try:
+            gauges[name] = instrument.begin(film)
+        except Unfit as error:
+            store.put(read.keys[name], Reading({}, fault=str(error)))
+    return gauges
+
+
+def _run(opened: list[_Open], store: Store, on_frame: Callable[[int], None]) -> None:
+    """Frame by frame through all films, until none has gauges left; readings are kept as films end."""
+    live = list(opened)
+    while any(film.gauges for film in live):
+        shown = {film.row: _next(film) for film in live}
+        reference = shown.get(REFERENCE)
+        for film in live:
+            frame = shown[film.row]
+            if frame is not None:
+                film.read.decoded += 1
+                on_frame(1)
+                _look(film, frame, reference, store)
+            elif film.read.fault is None:
+                _finish(film, store)
+        live = [film for film in live if shown[film.row] is not None]
+
+
+def _next(film: _Open) -> np.ndarray | None:
+    """None at the film's end, and where it is damaged: it is said in its fault, and nothing is kept of it."""
+    try:
+        return next(film.frames, None)
+    except (ValueError, OSError) as error:
+        film.read.fault = str(error).removeprefix(f"{film.read.path}: ")
+        film.gauges = {}
+        return None
+
+
+def _look(film: _Open, frame: np.ndarray, reference: np.ndarray | None, store: Store) -> None:
+    for name, gauge in list(film.gauges.items()):
+        try:
+            gauge.add(frame, reference)
+        except Unfit as error:
+            store.put(film.read.keys[name], Reading({}, fault=str(error)))
+            del film.gauges[name]
+
+
+def _finish(film: _Open, store: Store) -> None:
+    for name, gauge in film.gauges.items():
+        try:
+            reading = gauge.end()
+        except Unfit as error:
+            reading = Reading({}, fault=str(error))
+        store.put(film.read.keys[name], reading)
+    film.gauges = {}

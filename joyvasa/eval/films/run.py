@@ -1,0 +1,93 @@
+"""Films in, results out: read what is missing, on as many devices as there are, then score from what was read.
+
+Reading is the long part. Each film's readings are kept as soon as it ends, so that a run that was killed goes on where
+it was, and another metric, another threshold or another system costs only itself.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import replace
+from pathlib import Path
+
+from joyvasa.eval.films.pairing import Group, Pairing
+from joyvasa.eval.films.passing import FilmRead, measure
+from joyvasa.eval.films.plan import Plan, Setup, make_plan
+from joyvasa.eval.films.store import Store
+
+Progress = Callable[[int, int], None]  # films done, frames decoded, since the last call
+Reads = dict[str, dict[str, FilmRead]]  # group -> row -> where its readings are
+
+
+def read_films(pairing: Pairing, plan: Plan, store: Store, devices: Sequence[str], progress: Progress) -> Reads:
+    """The readings of all films are in the store afterwards.
+
+    devices: one process each; of a single one the work is done here. Raises RuntimeError where a process died.
+    """
+    if len(devices) == 1:
+        return {group.key: _read_here(group, plan, store, progress) for group in pairing.groups}
+    return _read_beside(pairing.groups, plan.setup, store, devices, progress)
+
+
+def _read_here(group: Group, plan: Plan, store: Store, progress: Progress) -> dict[str, FilmRead]:
+    found = measure(group, plan.sides, store, lambda frames: progress(0, frames))
+    progress(len(found), 0)
+    return found
+
+
+def _read_beside(
+    groups: Sequence[Group], setup: Setup, store: Store, devices: Sequence[str], progress: Progress
+) -> Reads:
+    """A few groups are handed out ahead, so that an interrupted run waits for these alone."""
+    context = multiprocessing.get_context("spawn")
+    free = context.Queue()
+    for device in devices:
+        free.put(device)
+    found: Reads = {}
+    with ProcessPoolExecutor(len(devices), context, _begin, (free, setup, store.folder)) as pool:
+        waiting, running = deque(groups), {}
+        try:
+            while waiting or running:
+                while waiting and len(running) < 2 * len(devices):
+                    group = waiting.popleft()
+                    running[pool.submit(_work, group)] = group
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    group = running.pop(done)
+                    found[group.key] = done.result()
+                    progress(len(group.films), sum(film.decoded for film in found[group.key].values()))
+        except BrokenProcessPool as error:
+            raise RuntimeError(
+                "a process that read films died, most likely for lack of memory; what was read is kept: type the same "
+                "command again, with evaluate.devices=1 if it happens again"
+            ) from error
+    return {group.key: found[group.key] for group in groups}
+
+
+_WORKER: tuple[Plan, Store] | None = None
+
+
+def _begin(free, setup: Setup, folder: Path) -> None:
+    """In a new process: one device is its own, also for what chooses the first one by itself."""
+    global _WORKER
+    device = free.get()
+    if device.startswith("cuda:"):
+        os.environ["CUDA_VISIBLE_DEVICES"] = _visible(int(device.removeprefix("cuda:")))
+        device = "cuda:0"
+    _WORKER = make_plan(replace(setup, device=device)), Store(folder)
+
+
+def _visible(number: int) -> str:
+    """Which of the devices that this process may see."""
+    seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return seen.split(",")[number] if seen else str(number)
+
+
+def _work(group: Group) -> dict[str, FilmRead]:
+    assert _WORKER is not None
+    plan, store = _WORKER
+    return measure(group, plan.sides, store, lambda frames: None)

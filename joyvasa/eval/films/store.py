@@ -1,0 +1,39 @@
+"""Readings on disk, by content: what was read from a film once is not read again, whatever the film is called."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from joyvasa.eval.films.gauge import Reading, packed, unpacked
+from joyvasa.media import replacing
+
+
+class Store:
+    """A folder of .npz files. Several processes may write into it; a file that a crash cut off counts as absent."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key[2:]}.npz"
+
+    def has(self, key: str) -> bool:
+        return self.get(key) is not None
+
+    def get(self, key: str) -> Reading | None:
+        try:
+            with np.load(self.path(key), allow_pickle=False) as arrays:
+                return unpacked(dict(arrays))
+        except (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+            return None
+
+    def put(self, key: str, reading: Reading) -> None:
+        path = self.path(key)
+        own = path.with_suffix(f".{os.getpid()}")  # films of one content may be read by two processes at once
+        with replacing(own) as temporary, open(temporary, "wb") as stream:
+            np.savez(stream, **packed(reading))
+        own.replace(path)

@@ -1,0 +1,192 @@
+"""task=evaluate: films of one system; task=benchmark: of several, side by side, and of earlier runs' results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from tqdm import tqdm
+
+from joyvasa.eval.films.assemble import Assembler
+from joyvasa.eval.films.compare import merge
+from joyvasa.eval.films.film_scores import Rules
+from joyvasa.eval.films.page import write_page
+from joyvasa.eval.films.pairing import pair_films
+from joyvasa.eval.films.plan import Plan, Setup, choose, make_plan
+from joyvasa.eval.films.results import Results
+from joyvasa.eval.films.results_file import read_results, write_results
+from joyvasa.eval.films.run import Reads, read_films
+from joyvasa.eval.films.store import Store
+from joyvasa.eval.films.table import write_csv, write_markdown
+from joyvasa.eval.films.wandb_table import log_table
+from joyvasa.eval.protocols import get
+
+EVALUATE = "python run.py task=evaluate generated=DIR reference=DIR"
+BENCHMARK = "python run.py task=benchmark systems=systems.yaml reference=DIR"
+GENERATED = "generated"
+RESULTS = ".json"
+WRITERS = {
+    "results.json": write_results,
+    "results.csv": write_csv,
+    "results.md": write_markdown,
+    "results.html": write_page,
+}
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What the words on the command line mean. earlier: results of other runs, by the name they get here."""
+
+    systems: dict[str, Path]
+    earlier: dict[str, Path]
+    reference: Path | None
+    photos: Path | None
+
+
+def evaluate(cfg: DictConfig, overrides: list[str]) -> int:
+    """Needs `generated=`. Exit code 1 when more films are excluded than evaluate.rules.max_excluded allows."""
+    if cfg.generated is None:
+        raise ValueError(f"generated= is missing; for example: {EVALUATE}")
+    sources = Sources({GENERATED: Path(cfg.generated)}, {}, _path(cfg.reference), _path(cfg.photos))
+    return _score(cfg, overrides, sources, Path(cfg.generated).name)
+
+
+def benchmark(cfg: DictConfig, overrides: list[str]) -> int:
+    """Needs `systems=`, a YAML file: name -> folder of films, or results.json of an earlier run. Exit code as above."""
+    if cfg.systems is None:
+        raise ValueError(f"systems= is missing, a file with a line `name: folder` for each; for example: {BENCHMARK}")
+    file = Path(cfg.systems)
+    named = OmegaConf.to_container(OmegaConf.load(file))
+    if not isinstance(named, dict) or not all(isinstance(each, str) for pair in named.items() for each in pair):
+        raise ValueError(f"{file}: {named!r} (expected a line `name: folder` for each system)")
+    paths = {name: (file.parent / given).resolve() for name, given in named.items()}
+    earlier = {name: path for name, path in paths.items() if path.suffix == RESULTS}
+    systems = {name: path for name, path in paths.items() if name not in earlier}
+    return _score(cfg, overrides, Sources(systems, earlier, _path(cfg.reference), _path(cfg.photos)), file.stem)
+
+
+def _path(given: str | None) -> Path | None:
+    return None if given is None else Path(given).expanduser()
+
+
+def _score(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) -> int:
+    out = Path(cfg.out or Path(cfg.paths.runs, "evaluate", title))
+    parts = [(name, read_results(path)) for name, path in sources.earlier.items()]
+    if sources.systems:
+        parts.insert(0, ("", _measured(cfg, overrides, sources, title)))
+    results = parts[0][1] if len(parts) == 1 else merge(parts)
+    code = _report(results, out)
+    if "wandb" in cfg.logger:
+        _track(cfg.logger.wandb, results, out)
+    return code
+
+
+def _measured(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) -> Results:
+    names = choose(_words(cfg.metrics) or list(cfg.evaluate.protocols), _words(cfg.protocol), _defaults(cfg, sources))
+    pairing = pair_films(sources.systems, sources.reference, sources.photos)
+    devices = find_devices(cfg.evaluate.devices)
+    setup = Setup(
+        protocols=tuple(get(name) for name in names),
+        weights=cfg.weights,
+        detector=cfg.evaluate.detector,
+        device=devices[0],
+        has_reference=sources.reference is not None,
+    )
+    plan, store = make_plan(setup), Store(Path(cfg.evaluate.cache))
+    _announce(plan)
+    films = sum(len(group.films) for group in pairing.groups)
+    with tqdm(total=films, desc="reading films", unit="film", smoothing=0.05) as bar:
+        reads = read_films(pairing, plan, store, devices, _Shown(bar))
+    print(_told(reads))
+    rules = Rules(**cfg.evaluate.rules)
+    settings = {"command": " ".join(overrides), "weights": cfg.weights} | OmegaConf.to_container(cfg.evaluate)
+    assembler = Assembler(plan, pairing, reads, store, rules, cfg.seed)
+    return assembler.results(list(sources.systems), title, settings)
+
+
+def _defaults(cfg: DictConfig, sources: Sources) -> dict[str, list[str]]:
+    defaults = OmegaConf.to_container(cfg.evaluate.protocols)
+    if sources.photos is None and "csim" in defaults:
+        defaults["csim"] = ["csim-first-frame" if name == "csim" else name for name in defaults["csim"]]
+    return defaults
+
+
+def _words(given: Any) -> list[str]:
+    """metrics=lipsync, metrics=lipsync,fvd in quotes, or a list."""
+    if given is None:
+        return []
+    return [str(each) for each in given] if isinstance(given, ListConfig) else str(given).split(",")
+
+
+def find_devices(asked: str | int) -> list[str]:
+    """Raises ValueError for more GPUs than there are, and words that are none."""
+    there = torch.cuda.device_count()
+    if asked == "auto":
+        return [f"cuda:{number}" for number in range(there)] or ["cpu"]
+    if not isinstance(asked, int) or asked < 1:
+        raise ValueError(f"evaluate.devices={asked} (expected auto, or a number from 1 up)")
+    if there and asked > there:
+        raise ValueError(f"evaluate.devices={asked} (there are {there} GPUs)")
+    return [f"cuda:{number}" for number in range(asked)] if there else ["cpu"] * asked
+
+
+def _announce(plan: Plan) -> None:
+    for asked in plan.asked:
+        print(f"protocol   {asked.column} ({asked.digest[:12]})")
+    for absent in plan.absent:
+        print(f"absent     {absent.name}: {absent.reason}")
+    for note in plan.notes:
+        print(f"note       {note}")
+    if not plan.asked:
+        raise ValueError("nothing can be computed: " + "; ".join(f"{each.name}: {each.reason}" for each in plan.absent))
+
+
+class _Shown:
+    """A bar of films, with the frames decoded beside."""
+
+    def __init__(self, bar: tqdm) -> None:
+        self._bar, self._frames = bar, 0
+
+    def __call__(self, films: int, frames: int) -> None:
+        self._frames += frames
+        self._bar.set_postfix_str(f"{self._frames} frames", refresh=False)
+        self._bar.update(films)
+
+
+def _told(reads: Reads) -> str:
+    films = [film for each in reads.values() for film in each.values()]
+    decoded = [film for film in films if film.decoded]
+    frames = sum(film.decoded for film in decoded)
+    return f"films      {len(films)}, {len(decoded)} of them decoded ({frames} frames), the others were read before"
+
+
+def _report(results: Results, out: Path) -> int:
+    for name, write in WRITERS.items():
+        write(out / name, results)
+    print(f"\n{(out / 'results.md').read_text()}")
+    for name in WRITERS:
+        print(f"report     {out / name}")
+    failed = results.too_many_excluded()
+    for sentence in failed:
+        print(f"FAILED     {sentence}")
+    return int(bool(failed))
+
+
+def _track(how: DictConfig, results: Results, out: Path) -> None:
+    """A run of Weights & Biases with a table of the films. What fails there is told: the scores are on the disk."""
+    import wandb
+
+    settings = wandb.Settings(console="off", silent=True, finish_timeout=how.finish_seconds)
+    mode = "offline" if how.offline else "online"
+    names = {"project": how.project, "group": "evaluate", "name": results.title, "tags": list(how.tags)}
+    try:
+        run = wandb.init(dir=out, mode=mode, config=results.settings, settings=settings, **names)
+        log_table(run, results)
+        run.finish()
+    except Exception as error:
+        print(f"W&B        failed: {type(error).__name__}: {error}; every number is in {out}")
+        return
+    print(f"W&B        {f'wandb sync {run.settings.sync_dir}' if how.offline else run.url}")

@@ -1,0 +1,170 @@
+"""Each film is decoded once for all metrics, what was read is not read again, and what is wrong is said."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from joyvasa.eval.films import passing
+from joyvasa.eval.films.gauge import Reading, packed, unpacked
+from joyvasa.eval.films.pairing import REFERENCE, pair_films
+from joyvasa.eval.films.passing import measure
+from joyvasa.eval.films.store import Store
+from joyvasa.video import VideoReader
+from tests.eval.films.speaking import Ear, plan_of, speaking
+
+NAMES = ("wav2lip-lrs", "wav2lip-lrs-masked", "psnr", "ssim")
+
+
+@pytest.fixture
+def films(tmp_path):
+    """Folders `ours`, `theirs` and `real`, of one film each."""
+    for name, noise in (("ours", 10), ("theirs", 40), ("real", 0)):
+        (tmp_path / name).mkdir()
+        speaking(tmp_path / name / "a.mkv", seed=1, noise=noise)
+    return tmp_path
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Paths of the films that were decoded, each time."""
+    seen = []
+
+    class Counted(VideoReader):
+        def __iter__(self):
+            seen.append(str(self.path.parent.name))
+            return super().__iter__()
+
+    monkeypatch.setattr(passing, "VideoReader", Counted)
+    return seen
+
+
+def run(root, plan, systems=("ours",), reference=True, frames=None):
+    pairing = pair_films({name: root / name for name in systems}, root / "real" if reference else None, None)
+    store = Store(root / "cache")
+    (group,) = pairing.groups
+    return measure(group, plan.sides, store, frames or (lambda count: None)), store
+
+
+def reading(reads, store, plan, row, number=0):
+    asked = plan.asked[number]
+    return store.get(reads[row].keys[asked.reference if row == REFERENCE else asked.generated])
+
+
+def test_every_film_is_decoded_once_for_all_metrics_and_systems(films, opened):
+    plan = plan_of(*NAMES)
+    counted = []
+    reads, store = run(films, plan, ("ours", "theirs"), frames=counted.append)
+    assert sorted(opened) == ["ours", "real", "theirs"] and sum(counted) == 180
+    psnr = [reading(reads, store, plan, row, 2).facts["psnr"] for row in ("ours", "theirs")]
+    assert psnr[0] > psnr[1] > 10
+    assert reading(reads, store, plan, REFERENCE).arrays["lip_0"].shape == (55, 5)
+
+
+def test_two_protocols_of_one_judge_share_its_work(films):
+    ear = Ear()
+    run(films, plan_of("wav2lip-lrs", "wav2lip-lrs-masked", ear=ear), reference=False)
+    pieces = 3  # of 24 frames, each four frames longer
+    assert ear.lips == 60 + 4 * (pieces - 1)
+
+
+def test_what_was_read_is_not_read_again_whatever_the_film_is_called(films, opened):
+    plan = plan_of(*NAMES)
+    first, _ = run(films, plan)
+    opened.clear()
+    again, _ = run(films, plan)
+    assert not opened and again["ours"].keys == first["ours"].keys and again["ours"].decoded == 0
+    (films / "ours" / "a.mkv").rename(films / "ours" / "b.mkv")
+    (films / "real" / "a.mkv").rename(films / "real" / "b.mkv")
+    run(films, plan)
+    assert not opened
+
+
+def test_another_system_costs_itself_and_the_reference_only_where_it_is_compared(films, opened):
+    run(films, plan_of(*NAMES))
+    opened.clear()
+    run(films, plan_of("wav2lip-lrs"), ("ours", "theirs"))
+    assert opened == ["theirs"]
+    opened.clear()
+    run(films, plan_of(*NAMES), ("ours", "theirs"))
+    assert sorted(opened) == ["real", "theirs"]
+
+
+def test_another_content_is_read_anew(films, opened):
+    plan = plan_of(*NAMES)
+    run(films, plan)
+    opened.clear()
+    shutil.copy(films / "theirs" / "a.mkv", films / "real" / "a.mkv")
+    reads, store = run(films, plan)
+    assert "ours" in opened, "it is compared with another film now"
+    assert reading(reads, store, plan, "ours", 2).facts["psnr"] < 30
+
+
+def test_a_reading_that_a_crash_cut_off_is_made_again(films, opened):
+    plan = plan_of("psnr")
+    reads, store = run(films, plan)
+    path = store.path(reads["ours"].keys[plan.asked[0].generated])
+    whole = path.read_bytes()
+    for left in (0, 10, len(whole) - 5):
+        path.write_bytes(whole[:left])
+        opened.clear()
+        run(films, plan)
+        assert "ours" in opened and path.read_bytes() == whole
+
+
+def test_a_film_that_is_none_harms_no_other(films):
+    (films / "ours" / "a.mkv").write_bytes(b"no film at all")
+    plan = plan_of(*NAMES)
+    reads, store = run(films, plan, ("ours", "theirs"))
+    assert "a.mkv" not in reads["ours"].fault and reads["theirs"].fault is None
+    assert reading(reads, store, plan, "theirs", 2).fault is None
+
+
+@pytest.mark.parametrize("broken", ["ours", "real"])
+def test_a_film_that_breaks_in_its_middle_is_excluded_and_its_counterpart_is_not(films, broken, monkeypatch):
+    class Breaking(VideoReader):
+        def __iter__(self):
+            for number, frame in enumerate(super().__iter__()):
+                if number == 30 and self.path.parent.name == broken:
+                    raise ValueError(f"{self.path}: damaged behind frame 29")
+                yield frame
+
+    monkeypatch.setattr(passing, "VideoReader", Breaking)
+    plan = plan_of(*NAMES)
+    reads, store = run(films, plan)
+    row, other = ("ours", REFERENCE) if broken == "ours" else (REFERENCE, "ours")
+    assert reads[row].fault == "damaged behind frame 29" and reads[other].fault is None
+    assert reading(reads, store, plan, other).fault is None
+    if broken == "real":
+        assert reading(reads, store, plan, "ours", 2).fault == "its reference is damaged"
+
+
+def test_pairs_of_another_length_or_rate_are_not_compared_but_heard(films):
+    speaking(films / "ours" / "a.mkv", seed=1, frames=50)
+    speaking(films / "theirs" / "a.mkv", seed=1, fps=32)
+    plan = plan_of(*NAMES)
+    reads, store = run(films, plan, ("ours", "theirs"))
+    assert reading(reads, store, plan, "ours", 2).fault == "50 frames (expected the reference's 60)"
+    assert "32 frames a second (expected the reference's 25)" in reading(reads, store, plan, "theirs", 3).fault
+    assert reading(reads, store, plan, "ours").fault is None
+
+
+def test_three_frames_have_no_lips(films):
+    speaking(films / "ours" / "a.mkv", seed=1, frames=3)
+    plan = plan_of("wav2lip-lrs")
+    reads, store = run(films, plan)
+    assert not reading(reads, store, plan, "ours").arrays
+
+
+def test_a_silent_film_is_said_to_be_and_a_mute_one_too(films):
+    speaking(films / "ours" / "a.mkv", seed=1, voice=0)
+    plan = plan_of("wav2lip-lrs")
+    reads, store = run(films, plan)
+    assert reading(reads, store, plan, "ours").facts["loudness_db"] == -120
+
+
+def test_readings_survive_the_disk():
+    made = Reading({"a": [1, None], "b": float("inf")}, {"x": np.arange(3.0), "head": np.zeros((2, 2))}, "why")
+    again = unpacked(packed(made))
+    assert again.facts == made.facts and again.fault == "why"
+    assert {name: each.tolist() for name, each in again.arrays.items()} == {"x": [0, 1, 2], "head": [[0, 0], [0, 0]]}

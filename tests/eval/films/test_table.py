@@ -1,0 +1,131 @@
+"""results.csv holds every film with all digits; results.md every score with interval, films and hash."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from dataclasses import replace
+
+import pytest
+
+from joyvasa.eval.bootstrap import Score
+from joyvasa.eval.films.results import ALL, Difference
+from joyvasa.eval.films.table import markdown, write_csv, write_markdown
+from joyvasa.eval.films.words import exclusions, figure, told, verdict_of
+from tests.eval.films.made import CONTROLS, SYSTEMS, made
+from tests.parsed_page import HOSTILE
+
+
+@pytest.fixture(scope="module")
+def results():
+    return made()
+
+
+def _read(path) -> tuple[list[str], list[dict[str, str]]]:
+    text = path.read_bytes().decode()
+    lines = list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    assert text.endswith("\r\n") and {len(line) for line in lines} == {len(lines[0])}
+    return lines[0], [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+
+
+def test_every_film_has_a_line_with_all_digits_or_the_reason(tmp_path, results):
+    write_csv(tmp_path / "r.csv", results)
+    head, lines = _read(tmp_path / "r.csv")
+    assert len(lines) == len(results.films) and len(head) == len(set(head))
+    assert head[:9] == ["row", "key", "path", "sha256", "seconds", "frames", "fps", "width", "height"]
+    for film, line in zip(results.films, lines, strict=True):
+        assert (line["row"], line["key"], line["sha256"]) == (film.row, film.key, film.sha256)
+        for column in results.columns:
+            value, cell = film.values.get(column.key), line[column.key]
+            same = cell == "" if value is None else float(cell) == value or (math.isnan(value) and cell == "nan")
+            assert same, column.key
+        for name in {column.name for column in results.columns}:
+            assert line[f"excluded/{name}"] == film.excluded.get(name, "")
+        assert line["excluded"] == film.excluded.get(ALL, "")
+    assert any(line["excluded"] == "no sound track" for line in lines)
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, 'a"b,c\r\nd', "\ud800"])
+def test_no_name_breaks_a_line_of_the_csv(tmp_path, results, name):
+    films = [replace(results.films[0], key=name, path=None, sha256=None, excluded={ALL: name}), results.films[1]]
+    write_csv(tmp_path / "r.csv", replace(results, films=films))
+    _, lines = _read(tmp_path / "r.csv")
+    assert len(lines) == 2 and lines[1]["key"] == films[1].key
+    assert lines[0]["key"] == lines[0]["excluded"] and name.isprintable() <= (lines[0]["key"] == name)
+
+
+def test_every_score_stands_with_interval_films_and_hash(tmp_path, results):
+    write_markdown(tmp_path / "r.md", results)
+    text = (tmp_path / "r.md").read_text(encoding="utf-8")
+    for row, scores in results.scores.items():
+        for score in scores.values():
+            value, interval = told(score)
+            cell = " ".join(part for part in (value, interval, f"n {score.n}") if part)
+            assert any(line.startswith("| ") and row in line and f"| {cell} |" in line for line in text.splitlines())
+    for column in results.columns:
+        assert f"`{column.digest[:12]}`" in text
+    for sentence in (*CONTROLS.values(), *results.notes, *results.too_many_excluded()):
+        assert sentence in text
+    for absent in results.absent:
+        assert f"- {absent.name}: {absent.reason}" in text
+    assert "random weights" in text and "numpy 2.3.0" in text and "*truth* (control)" in text and "∞" in text
+
+
+def test_tables_are_whole_whatever_names_hold(results):
+    for name in (*HOSTILE, "a|b", "`x`", "**b**", "[l](http://x)", "# h", "a\u2028b"):
+        text, plain = (
+            markdown(replace(results, systems=[each], title=each, notes=[each], scores={each: results.scores["truth"]}))
+            for each in (name, "plain")
+        )
+        assert len(text.splitlines()) == len(plain.splitlines())
+        for line, other in zip(text.splitlines(), plain.splitlines(), strict=True):
+            assert line.replace("\\|", "").count("|") == other.count("|")
+
+
+def test_nothing_that_is_not_there_gets_a_heading(results):
+    text = markdown(replace(results, controls={}, absent=[], notes=[], differences=[], films=[]))
+    for heading in ("Control rows", "Not computed", "Notes", "Differences"):
+        assert heading not in text
+    assert "## Excluded\n\nNo film." in text
+
+
+def test_ten_thousand_films_of_ten_thousand_reasons_are_a_short_text(results):
+    films = [replace(results.films[0], key=f"f{n}", excluded={ALL: f"reason {chr(0x4E00 + n)}"}) for n in range(10_000)]
+    text = markdown(replace(results, films=films))
+    assert len(text) < 40_000 and "and 9,900 more reasons: see results.csv" in text
+
+
+def test_exclusions_are_counted_once_for_rows_that_lack_the_same_films(results):
+    found = exclusions(results)
+    by_reason = {each.reason: each for each in found}
+    assert by_reason["no sound track"].rows == list(SYSTEMS) and len(by_reason["no sound track"].keys) == 1
+    faces = by_reason["no face in 46 % of the frames"]
+    assert faces.rows == ["sadtalker"] and len(faces.keys) == 5, "the numbers in a reason differ from film to film"
+    total = sum(len(film.excluded) for film in results.films)
+    assert sum(len(each.keys) * len(each.rows) for each in found) == total
+
+
+def test_figures_have_the_digits_that_matter():
+    values = (0, 0.01234, 0.8125, 7.214, 36.44, 999.4, 1234.5, -0.0004, math.inf, -math.inf, math.nan)
+    assert [figure(value) for value in values] == [
+        "0", "0.0123", "0.812", "7.21", "36.4", "999", "1,234", "−0.000400", "∞", "−∞", "—",
+    ]  # fmt: skip
+    assert told(Score(0.0, -0.289, 0.263, 9)) == ("0.000", "[−0.289, 0.263]")
+    assert told(Score(math.nan, math.nan, math.nan, 0)) == ("—", "")
+    assert told(Score(-1e-9, -1.0, 1.0, 9)) == ("0.00", "[−1.00, 1.00]"), "no minus before nothing"
+
+
+@pytest.mark.parametrize(
+    ("better", "low", "high", "said"),
+    [
+        ("higher", 0.1, 0.2, "better"), ("higher", -0.2, -0.1, "worse"), ("lower", 0.1, 0.2, "worse"),
+        ("lower", -0.2, -0.1, "better"), ("zero", 0.1, 0.2, "higher"), ("", -0.2, -0.1, "lower"),
+        ("higher", -0.1, 0.2, "not told apart"), ("higher", 0.0, 0.2, "not told apart"),
+        ("higher", math.nan, math.nan, "not told apart"),
+    ],
+)  # fmt: skip
+def test_a_verdict_needs_an_interval_without_zero_and_a_good_end(results, better, low, high, said):
+    column = replace(results.columns[0], better=better)
+    difference = Difference("a", "b", column.key, Score((low + high) / 2, low, high, 5))
+    assert verdict_of(replace(results, columns=[column]), difference) == said
