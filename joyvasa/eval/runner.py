@@ -11,6 +11,7 @@ from joyvasa.data.feature_groups import FeatureGroup, voice_group
 from joyvasa.data.keyed import stable_hash
 from joyvasa.data.shards import Clip, ClipEntry, DatasetInfo
 from joyvasa.eval.baselines import LEAST_CLIPS, fit_baselines
+from joyvasa.eval.beats import beat_rows
 from joyvasa.eval.motion import ClipMotion, MotionReference, Score, score_rows
 from joyvasa.models.generation import Guidance, Temperature, Voice, Windowing
 from joyvasa.models.generator import MotionGenerator
@@ -168,7 +169,10 @@ def evaluate(
         remarks.append(f"no baseline rows: {len(train)} training clip ({LEAST_CLIPS} needed)")
     else:
         rows = predict_baselines(train, clips)
-    return Evaluation(score_rows(motions, rows, reference, how.seed), list(clips), motions, remarks)
+    scores = score_rows(motions, rows, reference, how.seed)
+    for name, beats in beat_rows(motions, [clip.audio for clip in clips], reference, how.seed).items():
+        scores[name] |= beats
+    return Evaluation(scores, list(clips), motions, remarks)
 
 
 def predict_baselines(train: Sequence[ClipEntry], clips: Sequence[Clip]) -> dict[str, dict[str, np.ndarray]]:

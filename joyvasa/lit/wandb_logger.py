@@ -13,7 +13,7 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -175,9 +175,22 @@ class WandbRun(RunLogger):
                 films = (wandb.Video(str(path), format="mp4") for path in (row.truth, row.generated))
                 table.add_data(row.key, row.speaker, wandb.Audio(str(row.voice)), *films, *row.scores.values())
             picture = wandb.Image(str(curves))
-            self._media = {FILM: wandb.Video(str(film), format="mp4"), CURVES: picture, SAMPLES: table}
+            self._media |= {FILM: wandb.Video(str(film), format="mp4"), CURVES: picture, SAMPLES: table}
 
         self._try("showing samples", prepare)
+
+    @rank_zero_only
+    def log_films(self, films: Mapping[str, Path], step: int) -> None:
+        """Films by the name they stand under, beside what else this step shows."""
+        if not self._takes(step):
+            return
+
+        def prepare() -> None:
+            import wandb
+
+            self._media |= {name: wandb.Video(str(path), format="mp4") for name, path in films.items()}
+
+        self._try("showing films", prepare)
 
     @rank_zero_only
     def conclude(self, result: dict[str, Any], checkpoint: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import time
 from pathlib import Path
 
 import pytest
@@ -153,6 +154,9 @@ def test_a_run_that_cannot_be_opened_online_is_opened_offline_and_this_is_told(o
     run, _ = open_run(offline=False)
     run.log_metrics({"train/loss": 1.0}, step=0)
     run.conclude({}, tmp_path / "none.ckpt")
+    end = time.monotonic() + 60  # W&B's process writes behind ours, on a busy machine some seconds later
+    while last_step(tmp_path / "a") < 0 and time.monotonic() < end:
+        time.sleep(0.1)
     assert asked == ["online", "offline"] and last_step(tmp_path / "a") == 0
     assert "no route to host" in (tmp_path / "a" / "logs" / "problems.txt").read_text()
     assert "training goes on" in capsys.readouterr().out and len(run.failures) == 1
@@ -187,3 +191,12 @@ def test_only_one_of_two_processes_writes(tmp_path, launch):
     assert done.returncode == 0, done.stderr
     folder = tmp_path / "train" / "a"
     assert len(run_files(folder)) == 1 and [row["_step"] for row in history(folder)] == [0, 1, 2]
+
+
+def test_films_of_a_step_stand_beside_its_samples(tmp_path, fit):
+    drawn = ("callbacks=render_eval", "callbacks.render_eval.clips=1", "callbacks.render_eval.frames=4")
+    folder = fit(tmp_path, *OFFLINE, *SAMPLES, *drawn)
+    wandb.teardown()
+    row = next(row for row in history(folder) if "render/film-0" in row)
+    assert row["_step"] == 7 and "val/sample" in row and row["render/clips"] == 1
+    assert (run_files(folder)[-1].parent / "files" / row["render/film-0"]["path"]).stat().st_size > 1000
