@@ -51,7 +51,8 @@ def evaluate(cfg: DictConfig, overrides: list[str]) -> int:
     if cfg.generated is None:
         raise ValueError(f"generated= is missing; for example: {EVALUATE}")
     sources = Sources({GENERATED: Path(cfg.generated)}, {}, _path(cfg.reference), _path(cfg.photos))
-    return _score(cfg, overrides, sources, Path(cfg.generated).name)
+    beside = f" beside {sources.reference.name}" if sources.reference else ""
+    return _score(cfg, overrides, sources, f"{Path(cfg.generated).name}{beside}")
 
 
 def benchmark(cfg: DictConfig, overrides: list[str]) -> int:
@@ -73,7 +74,7 @@ def _path(given: str | None) -> Path | None:
 
 
 def _score(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) -> int:
-    out = Path(cfg.out or Path(cfg.paths.runs, "evaluate", title))
+    out = Path(cfg.out or Path(cfg.paths.runs, "evaluate", title.replace(" ", "-")))
     parts = [(name, read_results(path)) for name, path in sources.earlier.items()]
     if sources.systems:
         parts.insert(0, ("", _measured(cfg, overrides, sources, title)))

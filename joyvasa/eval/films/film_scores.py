@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from joyvasa.eval.films.gauge import Reading, Unfit
+from joyvasa.eval.films.results import OFFSET, SHARE
 from joyvasa.eval.identity import VideoIdentity
 from joyvasa.eval.protocol_fields import Identity, LipSync
 from joyvasa.eval.protocol_hash import Protocol
@@ -24,19 +25,19 @@ QUANTITIES: dict[str, dict[str, tuple[str, str]]] = {
     "lipsync": {
         "lse_c": (HIGHER, ""),
         "lse_d": (LOWER, ""),
-        "offset": (ZERO, "frames"),
-        "within_1": (HIGHER, ""),
+        OFFSET: (ZERO, "frames"),
+        "within_1": (HIGHER, SHARE),
         "distance_at_zero": (LOWER, ""),
-        "at_edge": (LOWER, ""),
+        "at_edge": (LOWER, SHARE),
     },
     "csim": {
         "csim": (HIGHER, ""),
         "csim_min": (HIGHER, ""),
         "csim_p5": (HIGHER, ""),
         "csim_pessimistic": (HIGHER, ""),
-        "face_rate": (HIGHER, ""),
+        "face_rate": (HIGHER, SHARE),
     },
-    "psnr": {"psnr": (HIGHER, "dB"), "psnr_pooled": (HIGHER, "dB"), "identical": (NEITHER, "")},
+    "psnr": {"psnr": (HIGHER, "dB"), "psnr_pooled": (HIGHER, "dB"), "identical": (NEITHER, SHARE)},
     "ssim": {"ssim": (HIGHER, "")},
     "lpips": {"lpips": (LOWER, "")},
 }
@@ -113,7 +114,7 @@ def score_lips(protocol: LipSync, tracks: Sequence[Pair], facts: Mapping[str, An
     values = {
         "lse_c": _mean(score.confidence for score in found),
         "lse_d": _mean(score.distance for score in found),
-        "offset": float(int(np.mean(offsets)) if "mean" in protocol.offsets else middle),
+        OFFSET: float(int(np.mean(offsets)) if "mean" in protocol.offsets else middle),
         "within_1": _mean(abs(offset) <= protocol.within for offset in offsets),
         "distance_at_zero": _mean(score.distance_at_zero for score in found),
         "at_edge": _mean(score.at_edge for score in found),

@@ -11,12 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from joyvasa.chart import number, ticks
 from joyvasa.eval.bootstrap import Score
-from joyvasa.eval.films.results import Column, Film, Results
+from joyvasa.eval.films.results import SHARE, Column, Film, Results
 from joyvasa.eval.films.words import figure, heading, told
 from joyvasa.markup import plain, text
 
 COLOURS = 6  # of systems, and as many greys of controls; then they come again
-NAME, LABEL, RIGHT, TOP, LINE, BOTTOM = 19, 136, 14, 28, 19, 22  # letters of a row's name; pixels
+NAME, LABEL, RIGHT, TOP, LINE, BOTTOM = 22, 136, 14, 28, 19, 22  # letters of a row's name; pixels
 WIDTH, WIDE, TALL, BAND = 368, 560, 300, 34
 FARTHEST = 15  # frames of offset that are drawn apart; more are counted at the ends
 
@@ -73,7 +73,7 @@ def intervals(column: Column, scores: Mapping[str, Score], kind: Mapping[str, st
     if not ends or len(scores) < 2:
         return ""
     height = TOP + LINE * len(scores) + BOTTOM
-    x = _Scale(ends, LABEL, WIDTH - RIGHT)
+    x = _Scale([0.0, 1.0] if column.unit == SHARE else ends, LABEL, WIDTH - RIGHT)
     parts = [_title(heading(column)), *_upright(x, TOP, height - BOTTOM, 5)]
     if column.better == "zero" and x.low < 0 < x.high:
         parts.append(f'<line x1="{x(0)}" x2="{x(0)}" y1="{TOP}" y2="{height - BOTTOM}" class="bound"/>')

@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 
 from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.page_charts import curve_chart, intervals, key_of, kinds, mean_curves, offset_chart
-from joyvasa.eval.films.results import Column, Results
+from joyvasa.eval.films.results import OFFSET, Column, Results
 from joyvasa.eval.films.words import (
     MEANINGS,
     bare,
     families,
+    first_columns,
     hashes,
     heading,
-    main_columns,
     measured,
     notes_of,
     told,
@@ -24,12 +24,11 @@ from joyvasa.markup import SENTENCE, plain, table, text
 ACROSS = 5  # columns of the first table, before another begins
 BESIDE = 2  # numbers of a protocol whose charts have room beside its table
 VERDICTS = {"better": "up", "worse": "down", "higher": "other", "lower": "other"}
-OFFSET = "offset"  # the quantity of which a histogram is drawn
 
 
 def overview(results: Results) -> str:
     """The main number of each protocol, controls set apart below the systems."""
-    columns = main_columns(results)
+    columns = first_columns(results)
     blocks = [columns[start : start + ACROSS] for start in range(0, len(columns), ACROSS)]
     return "".join(grid(results, block, named=True) for block in blocks) + _how(results)
 

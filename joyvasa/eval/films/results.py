@@ -13,13 +13,15 @@ from typing import Any
 from joyvasa.eval.bootstrap import Score
 
 ALL = "*"  # in `Film.excluded`: from every metric
+SHARE = "share"  # in `Column.unit`: 0 to 1
+OFFSET = "offset"  # in `Column.quantity`: of lip sync, frames
 
 
 @dataclass(frozen=True)
 class Column:
     """metric: family ("lipsync"). name: the protocol's column ("lipsync/syncnet@haar-untrained"). quantity: which of
     its numbers ("lse_c"). digest: sha256 of the stamp, see `Results.stamps`. better: "higher", "lower", "zero", or ""
-    where neither end is good. unit: "dB", "frames", or ""."""
+    where neither end is good. unit: "dB", "frames", "share" (0 to 1), or ""."""
 
     metric: str
     name: str

@@ -15,6 +15,7 @@ from torch import Tensor
 from joyvasa.eval.bootstrap import Estimate, Score, interval, paired_difference, ratio_of, resample_weights
 from joyvasa.eval.films.film_scores import FilmScore
 from joyvasa.eval.films.gauge import Reading
+from joyvasa.eval.films.results import OFFSET
 from joyvasa.eval.frechet import FrechetDistance
 from joyvasa.eval.frechet_infinity import FrechetInfinity
 from joyvasa.eval.kernel_distance import KernelDistance
@@ -33,7 +34,7 @@ def mean_score(protocol: Protocol, quantity: str, films: Mapping[str, FilmScore]
     if not keys:
         return Score(np.nan, np.nan, np.nan, 0, "every film is excluded")
     draws_RK = resample_weights(keys, seed)
-    if isinstance(protocol, LipSync) and quantity == "offset":
+    if isinstance(protocol, LipSync) and quantity == OFFSET:
         return interval(_median_of([films[key].offsets for key in keys]), draws_RK, len(keys), _alone(keys))
     values_K = np.array([films[key].values[quantity] for key in keys])
     infinite = int(np.isinf(values_K).sum())

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from joyvasa.eval.bootstrap import Score
-from joyvasa.eval.films.results import ALL, Column, Difference, Results
+from joyvasa.eval.films.results import ALL, OFFSET, Column, Difference, Results
 from joyvasa.eval.protocol_hash import CLASS, UNTRAINED, short
 
 ARROWS = {"higher": "↑", "lower": "↓", "zero": "→0", "": ""}
@@ -20,7 +20,7 @@ WARNING = (
     "computation runs, and nothing about the films."
 )
 READING = (
-    "A value is followed by its 95 % interval (bootstrap over voices) and the number of films it was measured on. "
+    "A value is followed by its 95 % interval (bootstrap over films) and the number of films it was measured on. "
     "Numbers are comparable within a column alone: each has a hash of its protocol, its judge's weights and the way of "
     "the pixels and the sound."
 )
@@ -68,6 +68,12 @@ def main_columns(results: Results) -> list[Column]:
     return [columns[0] for columns in judged.values()]
 
 
+def first_columns(results: Results) -> list[Column]:
+    """What is shown first: the main columns, and the offset of lip sync, without which its confidence says little."""
+    main = main_columns(results)
+    return [column for column in results.columns if column in main or column.quantity == OFFSET]
+
+
 def measured(results: Results, rows: Iterable[str], columns: Iterable[Column]) -> list[str]:
     """The rows that have at least one of these numbers."""
     keys = {column.key for column in columns}
@@ -112,7 +118,7 @@ def hashes(column: Column) -> str:
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Films that were excluded for one reason. rows: whose; of: the protocol's column, or `EVERYTHING`. reason: the
+    """Films that were excluded for one reason. rows: whose; of: the protocols' columns, or `EVERYTHING`. reason: the
     first film's; numbers in it may differ from film to film. keys: of the films, the same ones of each row."""
 
     rows: list[str]
@@ -130,11 +136,16 @@ def exclusions(results: Results) -> list[Exclusion]:
             new = Exclusion([film.row], EVERYTHING if name == ALL else name, reason, [])
             found.setdefault((film.row, name, kind), new).keys.append(film.key)
     shared: dict[tuple[str, str, tuple[str, ...]], Exclusion] = {}
-    for (row, name, kind), each in found.items():
+    for (_, name, kind), each in found.items():
         same = shared.setdefault((name, kind, tuple(sorted(each.keys))), each)
         if same is not each:
-            same.rows.append(row)
-    return sorted(shared.values(), key=lambda each: (-len(each.keys) * len(each.rows), each.of, each.rows))
+            same.rows.extend(each.rows)
+    joined: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Exclusion] = {}
+    for (_, kind, keys), each in shared.items():
+        same = joined.setdefault((kind, keys, tuple(each.rows)), each)
+        if same is not each:
+            joined[kind, keys, tuple(each.rows)] = replace(same, of=f"{same.of}, {each.of}")
+    return sorted(joined.values(), key=lambda each: (-len(each.keys) * len(each.rows), each.of, each.rows))
 
 
 def excluded_films(results: Results, row: str) -> tuple[int, int]:
