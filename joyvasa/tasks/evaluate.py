@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from joyvasa.eval.protocols import get
 EVALUATE = "python run.py task=evaluate generated=DIR reference=DIR"
 BENCHMARK = "python run.py task=benchmark systems=systems.yaml reference=DIR"
 GENERATED = "generated"
+DRAW_SECONDS = 1.0  # between two drawings of the bar
 RESULTS = ".json"
 WRITERS = {
     "results.json": write_results,
@@ -146,15 +148,19 @@ def _announce(plan: Plan) -> None:
 
 
 class _Shown:
-    """A bar of films, with the frames decoded beside."""
+    """A bar of films, with the frames decoded beside, which go on while a long film does not end."""
 
     def __init__(self, bar: tqdm) -> None:
-        self._bar, self._frames = bar, 0
+        self._bar, self._frames, self._drawn = bar, 0, time.monotonic()
 
     def __call__(self, films: int, frames: int) -> None:
         self._frames += frames
         self._bar.set_postfix_str(f"{self._frames} frames", refresh=False)
-        self._bar.update(films)
+        if films:
+            self._bar.update(films)
+        elif time.monotonic() - self._drawn > DRAW_SECONDS:
+            self._bar.refresh()
+            self._drawn = time.monotonic()
 
 
 def _told(reads: Reads) -> str:
