@@ -113,6 +113,8 @@ def picture_track(container, path: Path):
         raise Damaged(f"{path}: no picture track, nor any other: cut off; export or download it again")
     if stream is None or int(stream.disposition) & COVER_PICTURE:
         raise ValueError(f"{path}: no picture track (it reads as {container.format.long_name}); give a video")
+    if stream.codec_context is None:
+        raise ValueError(f"{path}: no decoder for its picture track; convert the film to h264, or export it again")
     return stream
 
 

@@ -73,7 +73,8 @@ def test_a_film_is_read_whole_as_int16_from_its_first_picture_on(tmp_path, begin
     tone = (0.5 * np.sin(2 * np.pi * 440 * np.arange(2 * RATE) / RATE)).astype(np.float32)
     times = begin + np.arange(50) / 25
     path = write(tmp_path / "a.mkv", Made(times, tone, size=(96, 64), sound_codec="pcm_s16le"), numbered(50, (96, 64)))
-    heard = read_film_sound(path)
+    heard = read_film_sound(path, 60)
+    np.testing.assert_array_equal(read_film_sound(path, 0.5), heard[:8_000])
     assert heard.dtype == np.int16 and abs(len(heard) - (2 - begin) * SAMPLE_RATE) <= 1
     assert np.abs(heard[100:-100]).max() == pytest.approx(0.5 * 32767, rel=0.01)
 
@@ -81,7 +82,7 @@ def test_a_film_is_read_whole_as_int16_from_its_first_picture_on(tmp_path, begin
 def test_a_silent_film_has_no_sound(tmp_path):
     mute = write(tmp_path / "a.mp4", Made(np.arange(25) / 25, None, size=(96, 64)), numbered(25, (96, 64)))
     with pytest.raises(NoSound, match="a.mp4: no sound track"):
-        read_film_sound(mute)
+        read_film_sound(mute, 60)
 
 
 def test_levels_are_decibels_below_full_scale_and_loudness_is_that_of_the_loudest_tenth():

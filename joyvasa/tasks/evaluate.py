@@ -13,6 +13,7 @@ from tqdm import tqdm
 
 from joyvasa.eval.films.assemble import Assembler
 from joyvasa.eval.films.compare import merge
+from joyvasa.eval.films.controls import SAID
 from joyvasa.eval.films.film_scores import Rules
 from joyvasa.eval.films.page import write_page
 from joyvasa.eval.films.pairing import pair_films
@@ -46,29 +47,32 @@ class Sources:
     earlier: dict[str, Path]
     reference: Path | None
     photos: Path | None
+    first: str = GENERATED  # what the others are compared with
 
 
 def evaluate(cfg: DictConfig, overrides: list[str]) -> int:
     """Needs `generated=`. Exit code 1 when more films are excluded than evaluate.rules.max_excluded allows."""
     if cfg.generated is None:
         raise ValueError(f"generated= is missing; for example: {EVALUATE}")
-    sources = Sources({GENERATED: Path(cfg.generated)}, {}, _path(cfg.reference), _path(cfg.photos))
-    beside = f" beside {sources.reference.name}" if sources.reference else ""
-    return _score(cfg, overrides, sources, f"{Path(cfg.generated).name}{beside}")
+    generated = _path(cfg.generated)
+    sources = Sources({GENERATED: generated}, {}, _path(cfg.reference), _path(cfg.photos))
+    beside = f" beside {sources.reference.resolve().name}" if sources.reference else ""
+    return _score(cfg, overrides, sources, f"{' '.join(generated.resolve().parts[-2:])}{beside}")
 
 
 def benchmark(cfg: DictConfig, overrides: list[str]) -> int:
     """Needs `systems=`, a YAML file: name -> folder of films, or results.json of an earlier run. Exit code as above."""
     if cfg.systems is None:
         raise ValueError(f"systems= is missing, a file with a line `name: folder` for each; for example: {BENCHMARK}")
-    file = Path(cfg.systems)
+    file = _path(cfg.systems)
     named = OmegaConf.to_container(OmegaConf.load(file))
     if not isinstance(named, dict) or not all(isinstance(each, str) for pair in named.items() for each in pair):
         raise ValueError(f"{file}: {named!r} (expected a line `name: folder` for each system)")
-    paths = {name: (file.parent / given).resolve() for name, given in named.items()}
+    paths = {name: (file.parent / Path(given).expanduser()).resolve() for name, given in named.items()}
     earlier = {name: path for name, path in paths.items() if path.suffix == RESULTS}
     systems = {name: path for name, path in paths.items() if name not in earlier}
-    return _score(cfg, overrides, Sources(systems, earlier, _path(cfg.reference), _path(cfg.photos)), file.stem)
+    sources = Sources(systems, earlier, _path(cfg.reference), _path(cfg.photos), next(iter(named), ""))
+    return _score(cfg, overrides, sources, file.stem)
 
 
 def _path(given: str | None) -> Path | None:
@@ -76,10 +80,14 @@ def _path(given: str | None) -> Path | None:
 
 
 def _score(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) -> int:
+    controls = SAID.keys() & (sources.systems.keys() | sources.earlier.keys())
+    if controls:
+        raise ValueError(f"a system called {min(controls)!r}: that is the name of a control row; give it another")
     out = Path(cfg.out or Path(cfg.paths.runs, "evaluate", title.replace(" ", "-")))
     parts = [(name, read_results(path)) for name, path in sources.earlier.items()]
     if sources.systems:
-        parts.insert(0, ("", _measured(cfg, overrides, sources, title)))
+        first = 0 if sources.first in sources.systems else len(parts)
+        parts.insert(first, ("", _measured(cfg, overrides, sources, title)))
     results = parts[0][1] if len(parts) == 1 else merge(parts)
     code = _report(results, out)
     if "wandb" in cfg.logger:
@@ -88,6 +96,7 @@ def _score(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) 
 
 
 def _measured(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) -> Results:
+    rules = Rules(**cfg.evaluate.rules)
     names = choose(_words(cfg.metrics) or list(cfg.evaluate.protocols), _words(cfg.protocol), _defaults(cfg, sources))
     pairing = pair_films(sources.systems, sources.reference, sources.photos)
     devices = find_devices(cfg.evaluate.devices)
@@ -104,7 +113,6 @@ def _measured(cfg: DictConfig, overrides: list[str], sources: Sources, title: st
     with tqdm(total=films, desc="reading films", unit="film", smoothing=0.05) as bar:
         reads = read_films(pairing, plan, store, devices, _Shown(bar))
     print(_told(reads))
-    rules = Rules(**cfg.evaluate.rules)
     settings = {"command": " ".join(overrides), "weights": cfg.weights} | OmegaConf.to_container(cfg.evaluate)
     assembler = Assembler(plan, pairing, reads, store, rules, cfg.seed)
     return assembler.results(list(sources.systems), title, settings)
@@ -165,9 +173,9 @@ class _Shown:
 
 def _told(reads: Reads) -> str:
     films = [film for each in reads.values() for film in each.values()]
-    decoded = [film for film in films if film.decoded]
-    frames = sum(film.decoded for film in decoded)
-    return f"films      {len(films)}, {len(decoded)} of them decoded ({frames} frames), the others were read before"
+    decoded, broken = ([film for film in films if each(film)] for each in (lambda x: x.decoded, lambda x: x.fault))
+    frames, faults = sum(film.decoded for film in decoded), f", {len(broken)} cannot be read" if broken else ""
+    return f"films      {len(films)}, {len(decoded)} of them decoded now ({frames} frames){faults}"
 
 
 def _report(results: Results, out: Path) -> int:

@@ -37,7 +37,7 @@ def test_one_system_is_scored_and_four_reports_are_written(score, films):
     done, found = score("task=evaluate", f"generated={films / 'ours'}")
     assert done.code == 0 and found["systems"] == ["generated"]
     assert {"results.json", "results.csv", "results.md", "results.html"} <= {x.name for x in (films / "out").iterdir()}
-    assert "6 of them decoded (180 frames)" in done.out and "psnr" in done.out
+    assert "6 of them decoded now (180 frames)" in done.out and "psnr" in done.out
     assert "0 of them decoded" in score("task=evaluate", f"generated={films / 'ours'}")[0].out
 
 

@@ -15,11 +15,12 @@ from joyvasa.eval.films.pairing import REFERENCE, Pairing
 from joyvasa.eval.films.passing import FilmRead
 from joyvasa.eval.films.plan import PICTURE, Asked, Plan
 from joyvasa.eval.films.results import ALL, Column, Difference, Film, Results
-from joyvasa.eval.films.row_scores import Corpus, corpus_score, difference, mean_score
+from joyvasa.eval.films.row_scores import Corpus, corpus_score, difference, mean_score, sampling_of
 from joyvasa.eval.films.run import Reads
 from joyvasa.eval.films.store import Store
 from joyvasa.eval.protocol_fields import LipSync
-from joyvasa.eval.protocol_hash import environment, plain
+from joyvasa.eval.protocol_hash import environment, environment_warnings, plain
+from joyvasa.eval.quality import SAME_RATE
 
 
 @dataclass
@@ -37,6 +38,8 @@ class _Scored:
             self.exclude(key, column, str(score))
         else:
             self.films[column][key] = score
+            if score.excluded:
+                self.exclude(key, column, score.excluded)
 
 
 class Assembler:
@@ -48,6 +51,7 @@ class Assembler:
         self._rows: dict[str, _Scored] = {}
         self._scores: dict[str, dict[str, Score]] = {}
         self._columns: list[Column] = []
+        self._libraries: set[tuple[str, ...]] = set()
 
     def results(self, systems: list[str], title: str, settings: dict[str, Any]) -> Results:
         rows = [*systems, *([REFERENCE] if REFERENCE in self._pairing.faults else [])]
@@ -73,8 +77,14 @@ class Assembler:
             max_excluded=self._rules.max_excluded,
             environment=plain(environment()),
             settings=settings,
-            notes=self._plan.notes,
+            notes=[*self._plan.notes, *self._changed_libraries()],
         )
+
+    def _changed_libraries(self) -> list[str]:
+        """Readings may be older than this environment: that it may differ is said, as between two results."""
+        now = plain(environment())
+        found = {w for then in self._libraries for w in environment_warnings(now, now | {"libraries": list(then)})}
+        return [f"some films were read earlier, with other versions: {warning}" for warning in sorted(found)]
 
     def _with_faults(self, row: str) -> _Scored:
         """What excludes films from every metric: they are not there, or cannot be read."""
@@ -90,9 +100,9 @@ class Assembler:
         """Of all films of a row that could be read, one after the other."""
         for key, films in self._reads.items():
             if row in films and films[row].fault is None and instrument in films[row].keys:
-                reading = self._store.get(films[row].keys[instrument])
-                if reading is None:
-                    raise OSError(f"{self._store.folder}: what was read from {films[row].path} is gone; run again")
+                reading = _reading(self._store, films[row], instrument)
+                if reading.libraries:
+                    self._libraries.add(reading.libraries)
                 yield key, reading
 
     def _score_films(self, asked: Asked, rows: list[str]) -> None:
@@ -130,17 +140,30 @@ class Assembler:
         self._columns.append(column)
         for row, instrument in ((REFERENCE, asked.reference), *((row, asked.generated) for row in systems)):
             for key, reading in self._readings(row, instrument):
-                if reading.fault is not None:
-                    self._rows[row].exclude(key, asked.column, reading.fault)
+                fault = reading.fault or self._other_rate(asked, row, key)
+                if fault is not None:
+                    self._rows[row].exclude(key, asked.column, fault)
         for row in systems:
-            made = partial(self._whole, row, asked.generated)
-            found = corpus_score(protocol, partial(self._whole, REFERENCE, asked.reference), made)
+            made = partial(self._whole, asked, row, asked.generated)
+            found = corpus_score(protocol, partial(self._whole, asked, REFERENCE, asked.reference), made)
             self._scores.setdefault(row, {})[column.key] = found["distance"]
             if "real_floor" in found:
                 self._scores.setdefault(REAL_FLOOR, {})[column.key] = found["real_floor"]
 
-    def _whole(self, row: str, instrument: str | None) -> Iterator[tuple[str, Reading]]:
-        return ((key, reading) for key, reading in self._readings(row, instrument) if reading.fault is None)
+    def _whole(self, asked: Asked, row: str, instrument: str | None) -> Iterator[tuple[str, Reading]]:
+        excluded = {key for key, each in self._rows[row].excluded.items() if asked.column in each}
+        return ((key, reading) for key, reading in self._readings(row, instrument) if key not in excluded)
+
+    def _other_rate(self, asked: Asked, row: str, key: str) -> str | None:
+        """Clips of another frame rate show another speed."""
+        films = self._reads[key]
+        if sampling_of(asked.protocol).frames == 1 or row == REFERENCE or REFERENCE not in films:
+            return None
+        readings = [_reading(self._store, films[each], PICTURE) for each in (row, REFERENCE) if films[each].keys]
+        rates = [reading.facts["fps"] for reading in readings if "fps" in reading.facts]
+        if len(rates) < 2 or abs(rates[0] / rates[1] - 1) < SAME_RATE:
+            return None
+        return f"{rates[0]:g} frames a second (expected the reference's {rates[1]:g})"
 
     def _films_of(self, row: str) -> Iterator[Film]:
         scored = self._rows[row]
@@ -156,8 +179,8 @@ class Assembler:
     def _film(
         self, row: str, key: str, read: FilmRead | None, found: Mapping[str, FilmScore], excluded: Mapping[str, str]
     ) -> Film:
-        reading = self._store.get(read.keys[PICTURE]) if read and PICTURE in read.keys else None
-        facts: dict[str, float | str] = dict(reading.facts) if reading else {}
+        reading = _reading(self._store, read, PICTURE) if read and PICTURE in read.keys else Reading({})
+        facts: dict[str, float | str] = dict(reading.facts)
         for score in found.values():
             facts |= score.facts
         return Film(
@@ -169,23 +192,35 @@ class Assembler:
             values={f"{name}/{each}": value for name, score in found.items() for each, value in score.values.items()},
             excluded=dict(excluded),
             curves={name: score.curve for name, score in found.items() if score.curve},
-            picture=reading.arrays["jpeg"].tobytes() if reading and row not in (LATE, OTHER) else None,
+            picture=reading.arrays["jpeg"].tobytes() if reading.arrays and row not in (LATE, OTHER) else None,
         )
 
     def _shares(self, row: str) -> dict[str, float]:
-        excluded, total = self._rows[row].excluded.values(), len(self._pairing.groups)
+        excluded = self._rows[row].excluded.values()
+        asked = [group.key for group in self._pairing.groups if row in group.films]
+        total = max(1, len(set(asked) | self._pairing.faults[row].keys()))
         names = [each.column for each in self._plan.asked if row != REFERENCE or each.reference is not None]
         return {name: sum(ALL in each or name in each for each in excluded) / total for name in names}
 
     def _differences(self, systems: list[str]) -> list[Difference]:
-        found = []
+        found, protocols = [], {asked.column: asked.protocol for asked in self._plan.asked}
         for system in systems[1:]:
             for column in self._columns:
                 sides = [self._rows[row].films.get(column.name) for row in (system, systems[0])]
                 if None not in sides:
-                    score = difference(column.quantity, sides[0], sides[1], self._seed)
+                    score = difference(protocols[column.name], column.quantity, sides[0], sides[1], self._seed)
                     found.append(Difference(system, systems[0], column.key, score))
         return found
+
+
+def _reading(store: Store, read: FilmRead, instrument: str) -> Reading:
+    """What the instrument read of the film, or why it did not."""
+    if instrument in read.faults or read.fault is not None:
+        return Reading({}, fault=read.faults.get(instrument, read.fault))
+    reading = store.get(read.keys[instrument])
+    if reading is None:
+        raise OSError(f"{store.folder}: what was read from {read.path} is gone; type the same command again")
+    return reading
 
 
 def _tried(asked: Asked, reading: Reading, rules: Rules) -> FilmScore | Unfit:
@@ -199,18 +234,18 @@ class _Lazy(Mapping[str, Reading]):
     """Readings of a row by key, each read from the disk when it is asked for."""
 
     def __init__(self, store: Store, row: str, instrument: str | None, reads: Reads) -> None:
-        self._store = store
-        self._keys = {
-            key: films[row].keys[instrument]
+        self._store, self._instrument = store, instrument
+        self._reads = {
+            key: films[row]
             for key, films in reads.items()
             if row in films and films[row].fault is None and instrument in films[row].keys
         }
 
     def __getitem__(self, key: str) -> Reading:
-        return self._store.get(self._keys[key]) or Reading({}, fault="gone")
+        return _reading(self._store, self._reads[key], self._instrument)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._keys)
+        return iter(self._reads)
 
     def __len__(self) -> int:
-        return len(self._keys)
+        return len(self._reads)

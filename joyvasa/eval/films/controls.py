@@ -18,8 +18,10 @@ SAID = {
     REFERENCE: "the reference films themselves: what a perfect system would score",
     LATE: f"the reference films with their voice {LATE_FRAMES} frames (0.2 s) late: the offset has to fall by "
     f"{LATE_FRAMES}, while confidence and distance of the best shift stay: they alone do not see a lag",
-    OTHER: "the reference films, each with the next one's voice: confidence has to be near 0",
-    REAL_FLOOR: "one half of the reference films from the other: distances below it mean nothing",
+    OTHER: "the reference films, each with the next one's voice: the masked confidence has to be near 0; zeros beyond "
+    "the ends hold the other one up, more in short films",
+    REAL_FLOOR: "one half of the reference films from the other: what chance alone makes; with all films on both sides "
+    "it makes about half of that",
 }
 
 
@@ -47,12 +49,18 @@ def control_scores(
     for key, other in zip(fit, [*fit[1:], *fit[:1]], strict=True):
         reading = readings[key]
         own = tracks_of(reading)
-        moved = late(own)
-        yield LATE, key, score_lips(protocol, moved, reading.facts) if moved else Unfit("too short to be moved")
+        yield LATE, key, _scored(protocol, late(own), reading)
         if other == key:
             yield OTHER, key, Unfit("no other film")
         else:
-            yield OTHER, key, score_lips(protocol, strange(own, tracks_of(readings[other])), reading.facts)
+            yield OTHER, key, _scored(protocol, strange(own, tracks_of(readings[other])), reading)
+
+
+def _scored(protocol: LipSync, tracks: Sequence[Pair], reading: Reading) -> FilmScore | Unfit:
+    try:
+        return score_lips(protocol, tracks, reading.facts)
+    except Unfit as error:
+        return error
 
 
 def _fits(reading: Reading, rules: Rules) -> bool:

@@ -37,10 +37,12 @@ QUANTITIES: dict[str, dict[str, tuple[str, str]]] = {
         "csim_pessimistic": (HIGHER, ""),
         "face_rate": (HIGHER, SHARE),
     },
-    "psnr": {"psnr": (HIGHER, "dB"), "psnr_pooled": (HIGHER, "dB"), "identical": (NEITHER, SHARE)},
+    # Pooled first: one copied frame makes the mean of the frames infinite.
+    "psnr": {"psnr_pooled": (HIGHER, "dB"), "psnr": (HIGHER, "dB"), "identical": (NEITHER, SHARE)},
     "ssim": {"ssim": (HIGHER, "")},
     "lpips": {"lpips": (LOWER, "")},
 }
+WITH_LOST_FACES = ("csim_pessimistic", "face_rate")
 Pair = tuple[np.ndarray, np.ndarray]  # embeddings of lips and voice of a track, each (N, D)
 
 
@@ -56,13 +58,15 @@ class Rules:
 
 @dataclass(frozen=True)
 class FilmScore:
-    """weight: how much it counts in means (its tracks, where each is a row of its own). offsets: of its tracks."""
+    """weight: how much it counts in means (its tracks, where each is a row of its own). offsets: of its tracks.
+    excluded: why some of the protocol's numbers are not among the values, or ""."""
 
     values: Mapping[str, float]
     weight: float = 1.0
     offsets: Sequence[float] = ()
     curve: list[float] = field(default_factory=list)
     facts: Mapping[str, float | str] = field(default_factory=dict)
+    excluded: str = ""
 
 
 def score_film(protocol: Protocol, reading: Reading, rules: Rules) -> FilmScore:
@@ -108,6 +112,10 @@ def tracks_of(reading: Reading) -> list[Pair]:
 
 def score_lips(protocol: LipSync, tracks: Sequence[Pair], facts: Mapping[str, Any]) -> FilmScore:
     """Means over a film's tracks; the offset as the protocol sums it up."""
+    if protocol.ends == "masked":
+        tracks = [pair for pair in tracks if len(pair[0]) > protocol.max_shift]
+    if not tracks:
+        raise Unfit(f"no more than {protocol.max_shift} windows: at the largest shift no voice is left to compare with")
     found = [_score_track(protocol, pair) for pair in tracks]
     offsets = [score.offset for score in found]
     middle = sorted(offsets)[(len(offsets) - 1) // 2]
@@ -140,5 +148,9 @@ def _score_identity(reading: Reading, rules: Rules) -> FilmScore:
     metric = VideoIdentity()
     metric.update(torch.from_numpy(reading.arrays["cosines"]))
     values = {name: float(value) for name, value in metric.compute().items() if name in QUANTITIES["csim"]}
-    _check_faces(values["face_rate"], rules)
+    try:
+        _check_faces(values["face_rate"], rules)
+    except Unfit as error:  # what counts a lost face keeps the film: a system must not gain by losing it
+        kept = {name: np.nan_to_num(values[name]) for name in WITH_LOST_FACES}
+        return FilmScore({name: float(value) for name, value in kept.items()}, excluded=str(error))
     return FilmScore(values)

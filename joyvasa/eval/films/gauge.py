@@ -6,16 +6,17 @@ gauges of a film see every frame as it comes, so it is decoded once, whatever is
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 
-from joyvasa.eval.protocol_hash import hash_of
+from joyvasa.eval.protocol_hash import environment, hash_of
 from joyvasa.film_sound import read_film_sound
 from joyvasa.video import VideoInfo
 
@@ -26,11 +27,13 @@ class Unfit(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """facts: JSON. arrays: numbers, no objects. fault: why there is nothing else, or None."""
+    """facts: JSON. arrays: numbers, no objects. fault: why there is nothing else, or None; such a reading is not kept,
+    for what is wrong may be the machine, or another film. libraries: with which it was made, see `Environment`."""
 
     facts: Mapping[str, Any]
     arrays: Mapping[str, np.ndarray] = field(default_factory=dict)
     fault: str | None = None
+    libraries: tuple[str, ...] = ()
 
 
 @dataclass(eq=False)
@@ -47,8 +50,8 @@ class OpenFilm:
 
     @cached_property
     def sound(self) -> np.ndarray:
-        """int16 (samples,) at 16 kHz from the first picture on. Raises as `read_film_sound`."""
-        return read_film_sound(self.path)
+        """int16 (samples,) at 16 kHz, from the first picture to the end of the last. Raises as `read_film_sound`."""
+        return read_film_sound(self.path, self.info.seconds)
 
 
 class BoxMemo:
@@ -94,12 +97,29 @@ def reading_key(instrument: Instrument, film_sha256: str, beside: Mapping[str, s
 
 
 def packed(reading: Reading) -> dict[str, np.ndarray]:
-    """As arrays alone, for one .npz file."""
-    head = json.dumps({"facts": reading.facts, "fault": reading.fault}).encode()
+    """As arrays alone, for one .npz file, with a digest of them."""
+    facts = {"facts": reading.facts, "digest": _digest(reading.arrays), "libraries": _libraries()}
+    head = json.dumps(facts).encode()
     return {"head": np.frombuffer(head, np.uint8), **{f"array_{name}": each for name, each in reading.arrays.items()}}
 
 
 def unpacked(arrays: Mapping[str, np.ndarray]) -> Reading:
+    """Raises KeyError or ValueError for arrays that are not those packed."""
     head = json.loads(bytes(arrays["head"]))
     found = {name.removeprefix("array_"): each for name, each in arrays.items() if name != "head"}
-    return Reading(head["facts"], found, head["fault"])
+    if _digest(found) != head["digest"]:
+        raise ValueError("not the arrays that were written")
+    return Reading(head["facts"], found, libraries=tuple(head["libraries"]))
+
+
+def _digest(arrays: Mapping[str, np.ndarray]) -> str:
+    told = hashlib.sha256()
+    for name in sorted(arrays):
+        told.update(f"{name} {arrays[name].dtype} {arrays[name].shape}".encode())
+        told.update(np.ascontiguousarray(arrays[name]).data)
+    return told.hexdigest()
+
+
+@cache
+def _libraries() -> tuple[str, ...]:
+    return environment().libraries

@@ -43,7 +43,7 @@ class IdentityInstrument:
 
     def begin(self, film: OpenFilm) -> IdentityGauge:
         if self.protocol.source == PHOTO and film.photo is None:
-            raise Unfit("no photo of its name")
+            raise Unfit("no photo of its name that can be read")
         return IdentityGauge(self, film)
 
 
@@ -87,4 +87,6 @@ class IdentityGauge:
         if self._held:
             self._judge()
         cosines_T = np.concatenate(self._pieces)
+        if np.isinf(cosines_T).any():
+            raise Unfit("embeddings that are not finite: its pictures are broken")
         return Reading({"face_rate": float(np.isfinite(cosines_T).mean())}, {"cosines": cosines_T})

@@ -42,7 +42,7 @@ class LipInstrument:
     """judge: on its device. look: the boxes of a frame; None where the protocol looks for no faces.
 
     A reading holds, for the n-th track that counts, arrays lip_n and audio_n (N, D), and as facts all tracks, the
-    share of frames with a face that counts, and the loudness of the voice.
+    share of frames with a face that counts, and the loudness of the voice beside them (of all, where none counts).
     """
 
     protocol: LipSync
@@ -63,6 +63,8 @@ class LipInstrument:
         }
 
     def begin(self, film: OpenFilm) -> LipGauge:
+        if film.info.frames <= WINDOW_FRAMES:
+            raise Unfit(f"{film.info.frames} frames (expected more than {WINDOW_FRAMES})")
         try:
             sound = film.sound
         except ValueError as error:
@@ -119,7 +121,9 @@ class LipGauge:
             tracks.append(facts)
         covered = {frame for each in tracks if "array" in each for frame in range(each["start"], each["stop"])}
         share = len(covered) / self._shown if self._shown else 0.0
-        loudness = loudness_db(self._sound_S / INT16)
+        heard = [self._sound_S[each["start"] * SAMPLES_PER_FRAME : each["stop"] * SAMPLES_PER_FRAME]
+                 for each in tracks if "array" in each]  # fmt: skip
+        loudness = loudness_db(np.concatenate(heard or [self._sound_S]) / INT16)
         return Reading({"tracks": tracks, "face_rate": share, "loudness_db": loudness}, arrays)
 
     def _with_voice(self, track: LipTrack, lip_ND: Tensor) -> tuple[np.ndarray, np.ndarray] | None:

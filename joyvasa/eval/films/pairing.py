@@ -36,11 +36,8 @@ class Pairing:
 def pair_films(systems: Mapping[str, Path], reference: Path | None, photos: Path | None) -> Pairing:
     """Groups of all films below the folders.
 
-    Raises FileNotFoundError for a folder that is none, ValueError for one without films, and for a system that is
-    called as a control is.
+    Raises FileNotFoundError for a folder that is none, ValueError for one without films.
     """
-    if REFERENCE in systems:
-        raise ValueError(f"a system called {REFERENCE!r}: that is the row of reference=; give it another name")
     folders = dict(systems) | ({REFERENCE: reference} if reference else {})
     found = {row: _by_key(folder, FILM_ENDINGS, "videos") for row, folder in folders.items()}
     pictures = _by_key(photos, PICTURE_ENDINGS, "pictures") if photos else {}
@@ -52,7 +49,7 @@ def pair_films(systems: Mapping[str, Path], reference: Path | None, photos: Path
             fault = _fault(row, key, found)
             if fault:
                 faults[row][key] = fault
-            else:
+            elif key in each:
                 films[row] = each[key][0]
         groups.append(Group(key, films, _photo(key, pictures)))
     return Pairing(groups, faults)
@@ -63,7 +60,8 @@ def _by_key(folder: Path, endings: tuple[str, ...], what: str) -> dict[str, list
         raise FileNotFoundError(f"{folder}: no such folder (expected one with {what})")
     found: dict[str, list[Path]] = {}
     for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in endings and path.is_file():
+        hidden = path.name.startswith(".")
+        if path.suffix.lower() in endings and path.is_file() and not hidden:
             found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
     if not found:
         raise ValueError(f"{folder}: no {what} (expected files ending in {', '.join(endings)})")
@@ -72,6 +70,8 @@ def _by_key(folder: Path, endings: tuple[str, ...], what: str) -> dict[str, list
 
 def _fault(row: str, key: str, found: Mapping[str, Mapping[str, list[Path]]]) -> str | None:
     films = found[row].get(key, [])
+    if not films and REFERENCE in found and key not in found[REFERENCE]:
+        return None  # a film that only another system has: nobody asked for it
     if len(films) > 1:
         return f"equal names: {', '.join(path.name for path in films)}; keep one of them"
     if not films:
@@ -82,9 +82,6 @@ def _fault(row: str, key: str, found: Mapping[str, Mapping[str, list[Path]]]) ->
 
 
 def _photo(key: str, pictures: Mapping[str, list[Path]]) -> Path | None:
-    """Of the same key; else of the same name, where one picture alone has it."""
-    files = pictures.get(key)
-    if files is None:
-        name = key.rsplit("/", 1)[-1]
-        files = [path for other, paths in pictures.items() for path in paths if other.rsplit("/", 1)[-1] == name]
+    """Of the same key; else one at the top of the folder with the film's name."""
+    files = pictures.get(key) or pictures.get(key.rsplit("/", 1)[-1], [])
     return files[0] if len(files) == 1 else None

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from joyvasa.eval.films.gauge import Gauge, Instrument, OpenFilm, Reading, Unfit, reading_key
+from joyvasa.eval.films.gauge import Gauge, Instrument, OpenFilm, Unfit, reading_key
 from joyvasa.eval.films.pairing import REFERENCE, Group
 from joyvasa.eval.films.store import Store
 from joyvasa.eval.identity import PHOTO_SIDE
@@ -36,13 +38,14 @@ class Sides:
 
 @dataclass
 class FilmRead:
-    """Where a film's readings are: key in the store by instrument; sha256 of the file; fault: why there are none, or
-    None; decoded: frames decoded in this pass."""
+    """Where a film's readings are: key in the store by instrument. fault: why there are none, or None; faults: by
+    instrument, why there is none. decoded: frames decoded in this pass."""
 
     path: Path
     sha256: str | None = None
     keys: dict[str, str] = field(default_factory=dict)
     fault: str | None = None
+    faults: dict[str, str] = field(default_factory=dict)
     decoded: int = 0
 
 
@@ -51,7 +54,19 @@ class _Open:
     row: str
     read: FilmRead
     frames: Iterator[np.ndarray]
-    gauges: dict[str, Gauge]
+    gauges: dict[str, Gauge] = field(default_factory=dict)
+
+    def ask(self, name: str, work: Callable[[], Any]) -> Any:
+        """What a gauge does; None where it cannot, and then it is gone. One film must not end thousands of films'
+        work, so every error is caught: it is told as the reason, and, as every fault, not kept."""
+        try:
+            return work()
+        except Unfit as error:
+            self.read.faults[name] = str(error)
+        except Exception as error:
+            self.read.faults[name] = f"failed: {type(error).__name__}: {error}"
+        self.gauges.pop(name, None)
+        return None
 
 
 def measure(group: Group, sides: Sides, store: Store, on_frame: Callable[[int], None]) -> dict[str, FilmRead]:
@@ -68,18 +83,23 @@ def measure(group: Group, sides: Sides, store: Store, on_frame: Callable[[int], 
             read.keys = {name: reading_key(each, read.sha256, beside) for name, each in instruments.items()}
             missing[row] = [name for name, key in read.keys.items() if not store.has(key)]
     wanted = {row for row, names in missing.items() if names}
-    if any(COUNTERPART in sides.of(row)[name].beside for row in wanted for name in missing[row]):
+    needed = {what for row in wanted for name in missing[row] for what in sides.of(row)[name].beside}
+    if COUNTERPART in needed:
         wanted |= {REFERENCE} & missing.keys()
     readers = _readers({row: read for row, read in reads.items() if row in wanted})
     reference = readers[REFERENCE].info if REFERENCE in readers else None
-    photo = _photo(group) if readers else None
-    opened, paired = [], False
+    photo = _photo(group) if readers and PHOTO in needed else None
+    opened = []
     for row, reader in readers.items():
-        film = OpenFilm(reader.path, group.key, reader.info, reference, photo)
-        instruments = {name: sides.of(row)[name] for name in missing[row]}
-        gauges = _begun(film, instruments, reads[row], store)
-        paired |= any(COUNTERPART in instruments[name].beside for name in gauges)
-        opened.append(_Open(row, reads[row], iter(reader), gauges))
+        film = _Open(row, reads[row], iter(reader))
+        seen = OpenFilm(reader.path, group.key, reader.info, reference, photo)
+        for name in missing[row]:
+            instrument = sides.of(row)[name]
+            gauge = film.ask(name, partial(instrument.begin, seen))
+            if gauge is not None:
+                film.gauges[name] = gauge
+        opened.append(film)
+    paired = any(COUNTERPART in sides.of(film.row)[name].beside for film in opened for name in film.gauges)
     _run([each for each in opened if each.gauges or (paired and each.row == REFERENCE)], store, on_frame)
     return reads
 
@@ -93,16 +113,15 @@ def _identified(path: Path) -> FilmRead:
 
 def _beside(group: Group, reads: Mapping[str, FilmRead]) -> dict[str, str | None]:
     reference = reads[REFERENCE].sha256 if REFERENCE in reads else None
-    photo = sha256_of(group.photo) if group.photo else None
+    photo = _identified(group.photo).sha256 if group.photo else None
     return {NAME: group.key, COUNTERPART: reference, PHOTO: photo}
 
 
 def _photo(group: Group) -> np.ndarray | None:
-    if group.photo is None:
-        return None
+    """None where there is none that can be read."""
     try:
-        return read_picture(group.photo, PHOTO_SIDE).image
-    except ValueError:
+        return read_picture(group.photo, PHOTO_SIDE).pixels if group.photo else None
+    except (ValueError, OSError):
         return None
 
 
@@ -112,19 +131,14 @@ def _readers(reads: Mapping[str, FilmRead]) -> dict[str, VideoReader]:
     for row, read in reads.items():
         try:
             found[row] = VideoReader(read.path)
-        except (ValueError, OSError) as error:
-            read.fault = str(error).removeprefix(f"{read.path}: ")
+        except Exception as error:  # as in `_Open.ask`
+            read.fault = _told(error, read.path)
     return found
 
 
-def _begun(film: OpenFilm, instruments: Mapping[str, Instrument], read: FilmRead, store: Store) -> dict[str, Gauge]:
-    gauges = {}
-    for name, instrument in instruments.items():
-        try:
-            gauges[name] = instrument.begin(film)
-        except Unfit as error:
-            store.put(read.keys[name], Reading({}, fault=str(error)))
-    return gauges
+def _told(error: Exception, path: Path) -> str:
+    expected = isinstance(error, (ValueError, OSError))
+    return str(error).removeprefix(f"{path}: ") if expected else f"failed: {type(error).__name__}: {error}"
 
 
 def _run(opened: list[_Open], store: Store, on_frame: Callable[[int], None]) -> None:
@@ -138,7 +152,8 @@ def _run(opened: list[_Open], store: Store, on_frame: Callable[[int], None]) -> 
             if frame is not None:
                 film.read.decoded += 1
                 on_frame(1)
-                _look(film, frame, reference, store)
+                for name, gauge in list(film.gauges.items()):
+                    film.ask(name, partial(gauge.add, frame, reference))
             elif film.read.fault is None:
                 _finish(film, store)
         live = [film for film in live if shown[film.row] is not None]
@@ -148,26 +163,14 @@ def _next(film: _Open) -> np.ndarray | None:
     """None at the film's end, and where it is damaged: it is said in its fault, and nothing is kept of it."""
     try:
         return next(film.frames, None)
-    except (ValueError, OSError) as error:
-        film.read.fault = str(error).removeprefix(f"{film.read.path}: ")
-        film.gauges = {}
+    except Exception as error:  # as in `_Open.ask`
+        film.read.fault, film.gauges = _told(error, film.read.path), {}
         return None
 
 
-def _look(film: _Open, frame: np.ndarray, reference: np.ndarray | None, store: Store) -> None:
-    for name, gauge in list(film.gauges.items()):
-        try:
-            gauge.add(frame, reference)
-        except Unfit as error:
-            store.put(film.read.keys[name], Reading({}, fault=str(error)))
-            del film.gauges[name]
-
-
 def _finish(film: _Open, store: Store) -> None:
-    for name, gauge in film.gauges.items():
-        try:
-            reading = gauge.end()
-        except Unfit as error:
-            reading = Reading({}, fault=str(error))
-        store.put(film.read.keys[name], reading)
+    for name, gauge in list(film.gauges.items()):
+        reading = film.ask(name, gauge.end)
+        if reading is not None:
+            store.put(film.read.keys[name], reading)
     film.gauges = {}

@@ -35,8 +35,8 @@ from joyvasa.eval.protocol_fields import (
 )
 from joyvasa.eval.protocol_hash import Network, Protocol, hash_of
 from joyvasa.eval.protocols import HAAR, IN_MEMORY, SCRFD, seen_by
-from joyvasa.faces.detect import open_detector
 from joyvasa.faces.five_points import ScrfdPoints
+from joyvasa.faces.haar import HaarDetector
 from joyvasa.models.judges import Judge, load
 from joyvasa.models.judges.arcface import ArcFace
 from joyvasa.models.judges.lpips import NAME as LPIPS_ENTRY
@@ -201,7 +201,7 @@ class Cabinet:
                 if asked == SCRFD.detector:
                     raise
                 self.remark = f"lip sync: faces by OpenCV's cascades ({HAAR.detector}): {error}"
-        return HAAR, detector_boxes(open_detector(HAAR.detector), HAAR.confidence)
+        return HAAR, detector_boxes(HaarDetector(), HAAR.confidence)
 
 
 class _Points:
@@ -221,6 +221,7 @@ def choose(metrics: Sequence[str], protocols: Sequence[str], defaults: dict[str,
     """
     from joyvasa.eval.protocols import get
 
+    metrics, protocols = (list(dict.fromkeys(name.strip() for name in words)) for words in (metrics, protocols))
     unknown = [name for name in metrics if name not in defaults]
     if unknown:
         raise ValueError(f"metrics={unknown[0]} (expected some of {', '.join(defaults)})")

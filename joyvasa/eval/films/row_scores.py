@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from joyvasa.eval.bootstrap import Estimate, Score, interval, paired_difference, ratio_of, resample_weights
+from joyvasa.eval.bootstrap import Estimate, Score, interval, join_notes, ratio_of, resample_weights
 from joyvasa.eval.films.film_scores import FilmScore
 from joyvasa.eval.films.gauge import Reading
 from joyvasa.eval.films.results import OFFSET
@@ -30,19 +30,22 @@ Films = Callable[[], Iterable[tuple[str, Reading]]]  # name and reading of every
 
 def mean_score(protocol: Protocol, quantity: str, films: Mapping[str, FilmScore], seed: int) -> Score:
     """Mean over films (their tracks, where each is a row of its own), for offsets the lower median."""
-    keys = sorted(films)
+    keys = sorted(key for key, film in films.items() if quantity in film.values)
     if not keys:
         return Score(np.nan, np.nan, np.nan, 0, "every film is excluded")
-    draws_RK = resample_weights(keys, seed)
-    if isinstance(protocol, LipSync) and quantity == OFFSET:
-        return interval(_median_of([films[key].offsets for key in keys]), draws_RK, len(keys), _alone(keys))
     values_K = np.array([films[key].values[quantity] for key in keys])
     infinite = int(np.isinf(values_K).sum())
     if infinite:
         note = f"{infinite} of {len(keys)} films equal their reference in a frame"
         return Score(float(values_K.mean()), np.nan, np.nan, len(keys), note)
+    return interval(_estimate(protocol, quantity, films, keys), resample_weights(keys, seed), len(keys), _alone(keys))
+
+
+def _estimate(protocol: Protocol, quantity: str, films: Mapping[str, FilmScore], keys: list[str]) -> Estimate:
+    if isinstance(protocol, LipSync) and quantity == OFFSET:
+        return _median_of([films[key].offsets for key in keys])
     weight_K = np.array([films[key].weight for key in keys])
-    return interval(ratio_of(values_K * weight_K, weight_K), draws_RK, len(keys), _alone(keys))
+    return ratio_of(np.array([films[key].values[quantity] for key in keys]) * weight_K, weight_K)
 
 
 def _alone(keys: list[str]) -> str:
@@ -62,11 +65,20 @@ def _median_of(offsets: list) -> Estimate:
     return estimate
 
 
-def difference(quantity: str, one: Mapping[str, FilmScore], other: Mapping[str, FilmScore], seed: int) -> Score:
-    """Mean of one - other over the films that both have."""
-    both = sorted(one.keys() & other.keys())
-    sides = [np.array([side[key].values[quantity] for key in both]) for side in (one, other)]
-    return paired_difference(sides[0], sides[1], seed)
+def difference(
+    protocol: Protocol, quantity: str, one: Mapping[str, FilmScore], other: Mapping[str, FilmScore], seed: int
+) -> Score:
+    """One row's number less the other's, both as `mean_score` has them, over the films that both have a number of."""
+    sides = [{key: film for key, film in side.items() if quantity in film.values} for side in (one, other)]
+    both = sorted(sides[0].keys() & sides[1].keys())
+    finite = [key for key in both if all(np.isfinite(side[key].values[quantity]) for side in sides)]
+    left_out = len(both) - len(finite)
+    note = f"{left_out} films without a finite number in both left out" if left_out else ""
+    if not finite:
+        return Score(np.nan, np.nan, np.nan, 0, join_notes("no film has both values", note))
+    mine, theirs = (_estimate(protocol, quantity, side, finite) for side in sides)
+    draws_RK = resample_weights(finite, seed)
+    return interval(lambda weights_RK: mine(weights_RK) - theirs(weights_RK), draws_RK, len(finite), note)
 
 
 def corpus_score(protocol: Corpus, real: Films, made: Films) -> dict[str, Score]:
@@ -88,7 +100,9 @@ def corpus_score(protocol: Corpus, real: Films, made: Films) -> dict[str, Score]
         return {"distance": Score(np.nan, np.nan, np.nan, counts["made"], str(error))}
     scores = {"distance": Score(float(found["distance"]), np.nan, np.nan, counts["made"], NO_INTERVAL)}
     if "real_floor" in found:
-        scores["real_floor"] = Score(float(found["real_floor"]), np.nan, np.nan, counts["real"], NO_INTERVAL)
+        floor = float(found["real_floor"])
+        note = NO_INTERVAL if np.isfinite(floor) else "a half of the reference films has no covariance: give more"
+        scores["real_floor"] = Score(floor, np.nan, np.nan, counts["real"], note)
     return scores
 
 

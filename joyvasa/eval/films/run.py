@@ -15,6 +15,8 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from joyvasa.eval.films.pairing import Group, Pairing
 from joyvasa.eval.films.passing import FilmRead, measure
 from joyvasa.eval.films.plan import Plan, Setup, make_plan
@@ -49,7 +51,8 @@ def _read_beside(
     for device in devices:
         free.put(device)
     found: Reads = {}
-    with ProcessPoolExecutor(len(devices), context, _begin, (free, setup, store.folder)) as pool:
+    threads = max(1, (os.cpu_count() or 1) // len(devices))
+    with ProcessPoolExecutor(len(devices), context, _begin, (free, setup, store.folder, threads)) as pool:
         waiting, running = deque(groups), {}
         try:
             while waiting or running:
@@ -68,17 +71,21 @@ def _read_beside(
     return {group.key: found[group.key] for group in groups}
 
 
-_WORKER: tuple[Plan, Store] | None = None
+_WORKER: tuple[Plan, Store] | Exception | None = None
 
 
-def _begin(free, setup: Setup, folder: Path) -> None:
+def _begin(free, setup: Setup, folder: Path, threads: int) -> None:
     """In a new process: one device is its own, also for what chooses the first one by itself."""
     global _WORKER
     device = free.get()
+    torch.set_num_threads(threads)
     if device.startswith("cuda:"):
         os.environ["CUDA_VISIBLE_DEVICES"] = _visible(int(device.removeprefix("cuda:")))
         device = "cuda:0"
-    _WORKER = make_plan(replace(setup, device=device)), Store(folder)
+    try:
+        _WORKER = make_plan(replace(setup, device=device)), Store(folder)
+    except Exception as error:  # raised here, it would be taken for a process that died
+        _WORKER = error
 
 
 def _visible(number: int) -> str:
@@ -89,5 +96,7 @@ def _visible(number: int) -> str:
 
 def _work(group: Group) -> dict[str, FilmRead]:
     assert _WORKER is not None
+    if isinstance(_WORKER, Exception):
+        raise _WORKER
     plan, store = _WORKER
     return measure(group, plan.sides, store, lambda frames: None)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import secrets
 import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from joyvasa.eval.films.gauge import Reading, packed, unpacked
 from joyvasa.media import replacing
+
+# What numpy and zipfile raise for bytes that are not those written.
+DAMAGED = (OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)
 
 
 class Store:
@@ -28,12 +32,14 @@ class Store:
         try:
             with np.load(self.path(key), allow_pickle=False) as arrays:
                 return unpacked(dict(arrays))
-        except (FileNotFoundError, EOFError, KeyError, ValueError, zipfile.BadZipFile):
+        except PermissionError:
+            raise
+        except DAMAGED:
             return None
 
     def put(self, key: str, reading: Reading) -> None:
         path = self.path(key)
-        own = path.with_suffix(f".{os.getpid()}")  # films of one content may be read by two processes at once
+        own = path.with_suffix(f".{secrets.token_hex(4)}")  # films of one content may be read by two processes at once
         with replacing(own) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, **packed(reading))
         own.replace(path)

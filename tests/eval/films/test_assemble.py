@@ -124,6 +124,31 @@ def test_one_film_says_that_its_interval_means_nothing(folders, tmp_path):
     assert score.n == 1 and "one film" in score.note and not found.controls
 
 
+def test_another_frame_rate_is_no_clip_to_compare(folders, tmp_path):
+    for name, fps in (("real", 25), ("good", 32)):
+        (tmp_path / name).mkdir()
+        for seed in range(2):
+            speaking(tmp_path / name / f"{seed}.mkv", seed=seed, fps=fps)
+    found, _ = results(tmp_path, plan_of_sets(small(STYLEGAN_V_16, minimum=1), small(FID, minimum=1)), ("good",))
+    excluded = next(film.excluded for film in found.films if film.row == "good")
+    assert excluded == {"fvd/stylegan-v-16-untrained": "32 frames a second (expected the reference's 25)"}
+
+
+def test_films_that_only_one_system_has_are_not_held_against_the_other(folders, tmp_path):
+    for name in ("real", "good", "late"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "0.mkv").write_bytes((folders / name / "0.mkv").read_bytes())
+    (tmp_path / "late" / "extra.mkv").write_bytes((folders / "late" / "1.mkv").read_bytes())
+    found, _ = results(tmp_path, plan_of("psnr"))
+    assert found.shares["good"] == {"psnr": 0.0} and found.shares["late"] == {"psnr": 0.5}
+
+
+def test_older_readings_say_with_what_they_were_made(folders, monkeypatch, tmp_path):
+    monkeypatch.setattr("joyvasa.eval.films.gauge._libraries", lambda: ("torch 1.0",))
+    found, _ = results(folders, plan_of("psnr"), ("good",), cache=tmp_path / "old")
+    assert any("read earlier, with other versions: libraries: " in note and "torch 1.0" in note for note in found.notes)
+
+
 def test_films_that_equal_their_reference_have_infinite_psnr(folders):
     found, _ = results(folders, plan_of("psnr"), ("real",))
     score = found.scores["real"]["psnr/psnr"]
