@@ -120,8 +120,8 @@ class Assembler:
         if isinstance(asked.protocol, LipSync) and REFERENCE in rows:
             self._score_controls(asked, asked.protocol)
         for row, scored in self._rows.items():
-            films = scored.films.get(asked.column, {})
-            if row == REFERENCE and asked.reference is None:
+            films = scored.films.get(asked.column)
+            if films is None or (row == REFERENCE and asked.reference is None):
                 continue
             for column in columns:
                 score = mean_score(asked.protocol, column.quantity, films, self._seed)

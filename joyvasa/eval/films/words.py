@@ -160,7 +160,7 @@ def flat(value: object, above: str = "") -> Iterable[tuple[str, object]]:
         for name, each in value.items():
             yield from flat(each, f"{above}.{name}" if above else str(name))
     else:
-        yield above, value
+        yield above, ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
 def environment_lines(results: Results) -> list[tuple[str, str]]:

@@ -55,7 +55,8 @@ def test_each_column_tells_the_systems_apart_and_the_truth_from_both(found):
 
 
 def test_the_reference_is_not_compared_with_itself_pixel_by_pixel(found):
-    assert "psnr/psnr" not in found[0].scores[REFERENCE] and f"{LIPS}/lse_c" in found[0].scores[REFERENCE]
+    for row in (REFERENCE, LATE, OTHER):
+        assert "psnr/psnr" not in found[0].scores[row] and f"{LIPS}/lse_c" in found[0].scores[row]
 
 
 def test_a_voice_moved_by_five_frames_is_found_there_and_its_confidence_does_not_see_it(found):
