@@ -38,7 +38,8 @@ svg .g0.curve{stroke-dasharray:8 3}svg .g1.curve{stroke-dasharray:2 3}svg .g2.cu
 svg .g3.curve{stroke-dasharray:4 4}svg .g4.curve{stroke-dasharray:1 4}
 .scores th:first-child{color:var(--ink);font-weight:600;min-width:14ch;max-width:24ch;position:sticky;left:0;
 background:var(--paper)}
-.pairs td:first-child bdi{overflow-wrap:normal}.scores em{font-weight:400;color:var(--soft)}.scores td,.scores th{padding:4px 22px 4px 0}
+.pairs td:first-child bdi{overflow-wrap:normal}
+.scores em{font-weight:400;color:var(--soft)}.scores td,.scores th{padding:4px 22px 4px 0}
 .scores tr+tr th{border-top:1px solid var(--grid)}.scores td:last-child,.scores th:last-child{padding-right:6px}
 .scores th small{white-space:normal;overflow-wrap:anywhere;max-width:22ch;margin-left:auto}
 .pair{display:flex;flex-wrap:wrap;gap:10px 28px;align-items:flex-start}.pair .wide{max-width:100%}
