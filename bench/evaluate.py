@@ -61,7 +61,7 @@ from joyvasa.faces.five_points import PointedFace
 from joyvasa.film import write_video
 from joyvasa.film_sound import read_film_sound
 from joyvasa.motion import FPS
-from joyvasa.video import read_frames
+from joyvasa.video import probe_video, read_frames
 
 METRICS = ("lipsync", "fid", "kid", "fvd", "kvd", "csim", "psnr", "ssim", "lpips")
 PAIRED = {"psnr": PSNR, "ssim": SSIM, "lpips": LPIPS}
@@ -165,7 +165,7 @@ class Reference:
         whole, crops = folder / "video.avi", folder / "crop.avi"
         write_avi(whole, read_frames(film))
         frames = write_pictures(read_avi(whole), folder / "frames")
-        sound = read_film_sound(film)
+        sound = read_film_sound(film, probe_video(film).seconds)
         for path in frames:
             self.answers.find(cv2.imread(str(path)))
         for frame in read_avi(whole):  # for cuts

@@ -9,6 +9,7 @@ Shape suffixes: B batch, N window frames, C channels.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
@@ -256,6 +257,8 @@ class WindowLoader:
     def __iter__(self) -> Iterator[Batch]:
         """The batches that remain of this epoch. Raises DatasetError naming a broken clip."""
         self._begin()
+        if self.num_workers:
+            gc.collect()  # workers are forked: an open film that only they would throw away waits there for its threads
         batches = DataLoader(
             self._epoch_batches(),
             batch_size=None,

@@ -20,6 +20,7 @@ from torch.distributed import Store
 
 EXIT_CODE = 2  # that of every error of run.py
 LONGEST_INTERVAL = 2.0
+LEAVE_SECONDS = 5.0  # at least given to the last word of a rank that ends in peace
 
 
 def whereabouts() -> str:
@@ -64,7 +65,7 @@ class Watch(threading.Thread):
     def stop(self) -> None:
         """Leave the group; the rank that keeps the store waits a little, so that the others learn of it."""
         self._ended.set()
-        self.join(10 * self.interval)
+        self.join(max(10 * self.interval, LEAVE_SECONDS))
 
     def run(self) -> None:
         reason = None

@@ -147,7 +147,8 @@ def score_clip(path: Path, judge: SyncNet, detector: str) -> tuple[ClipSync, str
     A film of 224 by 224 pixels is a crop already, as the authors' demo takes it; in others the longest track of a face
     is cropped, seen by our detector, which is not theirs. Raises ValueError for a film without a face.
     """
-    film, cepstra_of = VideoReader(path), read_film_sound(path)
+    film = VideoReader(path)
+    cepstra_of = read_film_sound(path, film.info.seconds)
     if (film.info.width, film.info.height) == (SIDE, SIDE):
         lip = judge.lip_windows(_pieces(film))
         return _sync(judge, lip, len(film), cepstra_of), "frames as they are, a crop already"

@@ -99,9 +99,9 @@ def test_training_against_an_expert_which_may_not_judge_it(home, run, trained, t
     if not (home / "runs/sync_expert/judge").exists():
         assert run(*TINY, "run_id=judge", "seed=4").code == 0
     judge = "runs/sync_expert/judge"
-    done = run(*words, "run_id=critic", f"eval.sync_expert={judge}")
+    done = run(*words, "name=against", "run_id=critic", f"eval.sync_expert={judge}")
     assert done.code == 0 and "sync_confidence" in done.out, done.err
-    folder = home / "runs/demo/critic"
+    folder = home / "runs/against/critic"
     curves = {name for _, name, _ in read_curves(next((folder / "logs").glob("*.csv")))}
     assert {"train/sync", "val/sync_confidence", "val/sync_offset"} <= curves
     state, plain = (
