@@ -6,7 +6,7 @@ numbers of two experts, or of SyncNet, are not compared.
 
 | name | is | best |
 |---|---|---|
-| `sync_confidence` | mean over clips of `confidence_at_zero` | truth's |
+| `sync_confidence` | mean over clips of `discounted_confidence` | truth's |
 | `sync_offset` | frames by which the voice comes too early: the smallest distance, averaged over clips | 0 |
 
 T frames, C channels, S samples, N clips, K shifts, R resamples.
@@ -48,13 +48,19 @@ def expert_sync(expert: SyncExpert, motion_TC: Array, audio_S: Array, *, max_shi
     return clip_sync(lip, voice, max_shift=max_shift)
 
 
-def confidence_at_zero(score: SyncScore) -> float:
-    """Median distance over shifts − distance at none: the confidence that lips and voice belong together as they are.
+def discounted_confidence(score: SyncScore) -> float:
+    """The confidence that lips and voice belong together as they are: what the voice of a shift s is nearer than the
+    median, times 1 − |s| / (v + 1), at its greatest over s = −v ... v.
 
-    `score.confidence` is that of the best shift, and does not fall when the voice is moved. This one is negative where
-    lips and voice agree less than strangers do: half a syllable apart, one opens where the other closes.
+    `score.confidence` is that of the best shift, and does not fall when the voice is moved. Median − distance at no
+    shift falls, but not evenly: half a syllable apart one opens where the other closes, which is less than a stranger
+    agrees, and a whole syllable apart it has risen again. In sync this is `score.confidence`.
     """
-    return lower_median(score.curve_S[np.isfinite(score.curve_S)]) - score.distance_at_zero
+    present_S = np.isfinite(score.curve_S)
+    reach = len(score.curve_S) // 2
+    discount_S = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
+    nearer_S = lower_median(score.curve_S[present_S]) - score.curve_S
+    return float((nearer_S * discount_S)[present_S].max())
 
 
 @dataclass(frozen=True)
@@ -78,12 +84,12 @@ class Judge:
     def scores(self, keys: Sequence[str], found: Sequence[SyncScore | None], seed: int) -> dict[str, Score]:
         """METRICS with their intervals, resampled over voices, of the clips `keys`; None: not scored."""
         none = np.full(2 * self.max_shift + 1, np.nan)
-        at_zero = np.array([np.nan if each is None else confidence_at_zero(each) for each in found])
+        confidence = np.array([np.nan if each is None else discounted_confidence(each) for each in found])
         curves = np.array([none if each is None else each.curve_S for each in found])
         missing = sum(each is None for each in found)
         reason = f"unpaired, or under {self.least_frames} frames"
         note = f"{missing} of {len(found)} clips left out: {reason}" if missing else ""
-        estimates = (mean_of(at_zero), _pooled_offset(curves, self.max_shift))
+        estimates = (mean_of(confidence), _pooled_offset(curves, self.max_shift))
         weights = resample_weights(keys, seed)
         counted = len(found) - missing
         return {

@@ -12,7 +12,7 @@ import numpy as np
 
 from joyvasa.eval.bootstrap import Score, interval, mean_of, resample_weights
 from joyvasa.eval.sync import SyncScore
-from joyvasa.eval.sync_expert import Judge, confidence_at_zero
+from joyvasa.eval.sync_expert import Judge, discounted_confidence
 from joyvasa.motion import SAMPLES_PER_FRAME
 
 Array = np.ndarray
@@ -31,24 +31,24 @@ class StudyClip:
 
 @dataclass(frozen=True)
 class ShiftStudy:
-    """Of every clip and planted shift (N, K), the frames by which the offset is wrong, `confidence_at_zero`, distance
-    at no shift, and confidence at the best shift; strange_*: of another speaker's voice, unmoved (N,)."""
+    """Of every clip and planted shift (N, K), the frames by which the offset is wrong, `discounted_confidence`,
+    confidence at the best shift, and distance at none; strange_*: of another speaker's voice, unmoved (N,)."""
 
     speakers: list[str]
     shifts_K: Array
     error_NK: Array
-    at_zero_NK: Array
-    distance_NK: Array
     confidence_NK: Array
-    strange_at_zero_N: Array
-    strange_distance_N: Array
+    best_NK: Array
+    distance_NK: Array
     strange_confidence_N: Array
+    strange_best_N: Array
+    strange_distance_N: Array
 
     def rows(self, seed: int) -> dict[str, dict[str, Score]]:
         """`all`, every |shift| by itself and OTHER_VOICE, with intervals over speakers, for `bootstrap.table`.
 
-        found, within_1: share of clips whose offset is the planted one, is so to a frame. at_zero:
-        `confidence_at_zero`. distance: at no shift. confidence: at the best shift.
+        found, within_1: share of clips whose offset is the planted one, is so to a frame. confidence:
+        `discounted_confidence`. best: confidence at the best shift. distance: at no shift.
         """
         weights = resample_weights(self.speakers, seed)
         size_K = np.abs(self.shifts_K)
@@ -61,23 +61,23 @@ class ShiftStudy:
             return {
                 "found": mean((wrong == 0).mean(1)),
                 "within_1": mean((wrong <= 1).mean(1)),
-                "at_zero": mean(self.at_zero_NK[:, chosen_K].mean(1)),
-                "distance": mean(self.distance_NK[:, chosen_K].mean(1)),
                 "confidence": mean(self.confidence_NK[:, chosen_K].mean(1)),
+                "best": mean(self.best_NK[:, chosen_K].mean(1)),
+                "distance": mean(self.distance_NK[:, chosen_K].mean(1)),
             }
 
         strange = {
-            "at_zero": mean(self.strange_at_zero_N),
-            "distance": mean(self.strange_distance_N),
             "confidence": mean(self.strange_confidence_N),
+            "best": mean(self.strange_best_N),
+            "distance": mean(self.strange_distance_N),
         }
         moved = {f"moved by {size}": row(size_K == size) for size in np.unique(size_K)}
         return {"all": row(size_K >= 0)} | moved | {OTHER_VOICE: strange}
 
     def rows_by_shift(self, seed: int) -> list[Score]:
-        """`at_zero` of every planted shift, in order."""
+        """`confidence` of every planted shift, in order."""
         weights = resample_weights(self.speakers, seed)
-        return [interval(mean_of(values_N), weights, len(values_N)) for values_N in self.at_zero_NK.T]
+        return [interval(mean_of(values_N), weights, len(values_N)) for values_N in self.confidence_NK.T]
 
 
 def study_shifts(judge: Judge, clips: Sequence[StudyClip], *, frames: int, shifts: Sequence[int]) -> ShiftStudy:
@@ -108,12 +108,12 @@ def study_shifts(judge: Judge, clips: Sequence[StudyClip], *, frames: int, shift
         speakers=speakers,
         shifts_K=planted_K,
         error_NK=np.abs(np.array([[found.offset for found in row] for row in moved]) - planted_K),
-        at_zero_NK=np.array([[confidence_at_zero(found) for found in row] for row in moved]),
+        confidence_NK=np.array([[discounted_confidence(found) for found in row] for row in moved]),
+        best_NK=np.array([[found.confidence for found in row] for row in moved]),
         distance_NK=np.array([[found.distance_at_zero for found in row] for row in moved]),
-        confidence_NK=np.array([[found.confidence for found in row] for row in moved]),
-        strange_at_zero_N=np.array([confidence_at_zero(found) for found in strangers]),
+        strange_confidence_N=np.array([discounted_confidence(found) for found in strangers]),
+        strange_best_N=np.array([found.confidence for found in strangers]),
         strange_distance_N=np.array([found.distance_at_zero for found in strangers]),
-        strange_confidence_N=np.array([found.confidence for found in strangers]),
     )
 
 

@@ -124,18 +124,13 @@ class ShiftContrast:
 
     Every `stride`-th window is an anchor. Its candidates are the windows of its own clip up to `max_shift` frames away
     and the windows of all other clips at the same place. Minimised is the cross-entropy of softmax(scale x cosine) and
-    a target: 1 − `near` for the true window, and `near` spread over the windows of its own clip, by 1/e less with every
-    `near_frames` frames. Without the second part windows half a syllable away are pushed beyond strangers, for there
-    one opens where the other closes; with it agreement falls with every frame, and strangers agree least.
+    the true window.
     """
 
-    def __init__(self, *, max_shift: int, stride: int, near: float, near_frames: float):
-        if min(max_shift, stride) < 1 or not 0 <= near < 1 or near_frames <= 0:
-            raise ValueError(
-                f"sync loss: max_shift={max_shift}, stride={stride}, near={near}, near_frames={near_frames} (expected "
-                "1 or more, 1 or more, 0 <= near < 1, above 0)"
-            )
-        self.max_shift, self.stride, self.near, self.near_frames = max_shift, stride, near, near_frames
+    def __init__(self, *, max_shift: int, stride: int):
+        if min(max_shift, stride) < 1:
+            raise ValueError(f"sync loss: max_shift={max_shift}, stride={stride} (expected 1 or more)")
+        self.max_shift, self.stride = max_shift, stride
 
     def __call__(self, lip_BND: Tensor, voice_BND: Tensor, weight_BN: Tensor, scale: Tensor) -> LossValue:
         """`total` sums over anchors that count, `count` counts them. Terms: `contrast`, the mean; `hit`, the share of
@@ -150,22 +145,12 @@ class ShiftContrast:
             # count may have no candidate at all, which has no softmax.
             idle_BA1 = (weight_BA == 0)[..., None]
             logits_BAK = (scale * cosine_BAK).masked_fill(absent_BAK, -torch.inf).masked_fill(idle_BA1, 0.0)
-            log_share_BAK = logits_BAK.log_softmax(-1).masked_fill(absent_BAK, 0.0)  # of what is absent: 0 x infinity
-            cost_BA = -(self._target(absent_BAK) * log_share_BAK).sum(-1)
+            cost_BA = -logits_BAK.log_softmax(-1)[..., self.max_shift]
             found_BA = logits_BAK[..., : 2 * self.max_shift + 1].argmax(-1)
             total = total + (cost_BA * weight_BA).sum() / 2
             hits = hits + (((found_BA - self.max_shift).abs() <= 1) * weight_BA).sum() / 2
         least = count.clamp(min=1)
         return LossValue({"contrast": total.detach() / least, "hit": hits / least}, total, count)
-
-    def _target(self, absent_BAK: Tensor) -> Tensor:
-        """What softmax is to be, (B, A, K): `near` of it over the windows of the own clip that exist."""
-        own = 2 * self.max_shift + 1
-        shift_K = torch.arange(own, device=absent_BAK.device) - self.max_shift
-        spread_BAK = (-shift_K.abs() / self.near_frames).exp() * ~absent_BAK[..., :own]
-        spread_BAK = self.near * spread_BAK / spread_BAK.sum(-1, keepdim=True).clamp(min=STD_FLOOR)
-        spread_BAK[..., self.max_shift] += 1 - self.near
-        return nn.functional.pad(spread_BAK, (0, absent_BAK.shape[-1] - own))
 
     def _candidates(
         self, query_BND: Tensor, key_BND: Tensor, weight_BN: Tensor, anchors_A: Tensor

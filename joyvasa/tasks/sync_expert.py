@@ -104,14 +104,14 @@ def plot_study(path: Path, study: ShiftStudy, seed: int) -> None:
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
     rows = study.rows_by_shift(seed)
-    strange = study.rows(seed)[OTHER_VOICE]["at_zero"]
-    for values in study.at_zero_NK:
+    strange = study.rows(seed)[OTHER_VOICE]["confidence"]
+    for values in study.confidence_NK:
         axes.plot(study.shifts_K, values, ".", color=SPREAD, markersize=3, zorder=1)
     axes.fill_between(study.shifts_K, [s.low for s in rows], [s.high for s in rows], color=LINE, alpha=0.3, zorder=2)
     axes.plot(study.shifts_K, [s.value for s in rows], color=LINE, label="own voice, moved", zorder=3)
     axes.axhspan(strange.low, strange.high, color=STRANGE, alpha=0.3, zorder=2)
     axes.axhline(strange.value, color=STRANGE, label="another speaker's voice", zorder=3)
-    axes.set(xlabel="frames the voice was moved by", ylabel="confidence at no shift", xticks=study.shifts_K[::2])
+    axes.set(xlabel="frames the voice was moved by", ylabel="sync confidence", xticks=study.shifts_K[::2])
     axes.legend(frameon=False)
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=120)

@@ -10,7 +10,7 @@ import torch
 
 from joyvasa.eval.reference import ClipMotion
 from joyvasa.eval.sync import score_curve
-from joyvasa.eval.sync_expert import Judge, confidence_at_zero, expert_sync
+from joyvasa.eval.sync_expert import Judge, discounted_confidence, expert_sync
 from joyvasa.models.sync_expert import SyncExpert
 from joyvasa.motion import CHANNELS, LIPS, SAMPLES_PER_FRAME, MotionStats
 
@@ -56,7 +56,7 @@ def test_a_voice_that_comes_early_has_a_positive_offset(shift):
     found = expert_sync(perfect_expert(), motion[10:], early, max_shift=15)
     assert found.masked.offset == shift and not found.masked.at_edge
     assert found.masked.confidence > 1
-    assert (confidence_at_zero(found.masked) > 1) == (shift == 0)
+    assert discounted_confidence(found.masked) == pytest.approx(found.masked.confidence * (1 - abs(shift) / 16))
 
 
 def test_the_longer_of_motion_and_voice_is_cut():
@@ -76,11 +76,16 @@ def test_too_short_a_clip_is_refused_and_the_expert_is_left_in_its_mode():
         expert_sync(expert, motion[:9], audio, max_shift=5)
 
 
-def test_confidence_at_no_shift_is_that_of_the_best_where_that_is_none():
+def test_the_discounted_confidence_is_that_of_the_best_shift_less_by_its_distance_from_none():
     in_sync = score_curve(np.array([1.0, 1.1, 0.2, 1.2, np.nan]))
-    late = score_curve(np.array([1.0, 0.2, 1.1, 1.2, np.nan]))
-    assert confidence_at_zero(in_sync) == pytest.approx(0.8) == in_sync.confidence
-    assert confidence_at_zero(late) == pytest.approx(-0.1) and late.confidence == pytest.approx(0.8)
+    assert discounted_confidence(in_sync) == pytest.approx(0.8) == in_sync.confidence
+    for curve, expected in (([1.0, 0.2, 1.1, 1.2, np.nan], 0.8 * 2 / 3), ([0.2, 1.0, 1.1, 1.2, np.nan], 0.8 / 3)):
+        moved = score_curve(np.array(curve))
+        assert discounted_confidence(moved) == pytest.approx(expected) and moved.confidence == pytest.approx(0.8)
+    torn = score_curve(np.array([0.3, 1.0, 0.8, 1.1, 1.0]))
+    assert torn.offset == 2 and discounted_confidence(torn) == pytest.approx(0.7 / 3), "a nearer shift may count more"
+    torn = score_curve(np.array([0.5, 1.0, 0.8, 1.1, 1.0]))
+    assert torn.offset == 2 and discounted_confidence(torn) == pytest.approx(0.2)
 
 
 def judge_and(*motions, frames=FRAMES):
@@ -102,7 +107,7 @@ def test_rows_judge_what_was_generated_the_record_and_the_motion_of_another_voic
     assert rows["model"] == rows["ceiling"]
     score = rows["model"]["sync_confidence"]
     assert score.low <= score.value <= score.high and score.value > 1 and score.n == 3
-    assert abs(rows["other_voice"]["sync_confidence"].value) < 0.2
+    assert 0 <= rows["other_voice"]["sync_confidence"].value < 0.3
     assert rows["model"]["sync_offset"].value == 0
     assert judge.rows(clips, voices, 0, ["model"]) == {"model": rows["model"]}
 
@@ -110,7 +115,9 @@ def test_rows_judge_what_was_generated_the_record_and_the_motion_of_another_voic
 def test_lips_that_are_late_have_a_voice_that_comes_too_early():
     judge, clips, voices = judge_and("late", "late", "late")
     scores = judge.rows(clips, voices, 0, ["model"])["model"]
-    assert scores["sync_offset"].value == 2 and scores["sync_confidence"].value < 0.2
+    assert scores["sync_offset"].value == 2
+    in_sync = judge.rows(*judge_and("right", "right", "right")[1:], 0, ["model"])["model"]["sync_confidence"].value
+    assert scores["sync_confidence"].value == pytest.approx(in_sync * 14 / 16, rel=0.1)
 
 
 def test_clips_too_short_or_not_of_their_voice_are_left_out_and_counted():

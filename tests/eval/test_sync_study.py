@@ -57,15 +57,16 @@ def study_of(expert, clips=4, frames=70):
 def test_an_expert_that_knows_finds_every_shift_and_no_stranger():
     study = study_of(_Knowing())
     assert not study.error_NK.any()
-    mean_K = study.at_zero_NK.mean(0)
-    assert mean_K[10] == mean_K.max() > 1 and np.abs(np.delete(mean_K, 10)).max() < 0.2
-    assert np.abs(study.strange_at_zero_N).max() < 0.3 and study.strange_confidence_N.max() < 0.5
+    mean_K = study.confidence_NK.mean(0)
+    assert mean_K[10] > 1 and (np.diff(mean_K[:11]) > 0).all() and (np.diff(mean_K[10:]) < 0).all()
+    assert study.best_NK.min() > 1
+    assert study.strange_confidence_N.max() < mean_K.min() and study.strange_best_N.max() < 0.5
 
 
 def test_an_expert_that_is_deaf_finds_none():
     study = study_of(_Deaf())
     assert (study.error_NK == 0).mean() <= 1 / len(SHIFTS) + 1e-9
-    assert np.abs(study.at_zero_NK).max() < 0.3
+    assert np.abs(study.confidence_NK).max() < 0.3
 
 
 def test_rows_are_by_the_size_of_the_shift_with_intervals_over_speakers():
@@ -73,18 +74,20 @@ def test_rows_are_by_the_size_of_the_shift_with_intervals_over_speakers():
     rows = study.rows(seed=0)
     assert list(rows) == ["all", *(f"moved by {size}" for size in range(11)), OTHER_VOICE]
     assert rows["all"]["found"].value == rows["moved by 7"]["within_1"].value == 1
-    three = rows["moved by 3"]["at_zero"]
-    assert three.value == pytest.approx(study.at_zero_NK[:, [7, 13]].mean()) and three.low <= three.value <= three.high
+    three = rows["moved by 3"]["confidence"]
+    assert (
+        three.value == pytest.approx(study.confidence_NK[:, [7, 13]].mean()) and three.low <= three.value <= three.high
+    )
     assert rows[OTHER_VOICE]["distance"].value == pytest.approx(study.strange_distance_N.mean())
     by_shift = study.rows_by_shift(seed=0)
-    assert [score.value for score in by_shift] == pytest.approx(study.at_zero_NK.mean(0))
+    assert [score.value for score in by_shift] == pytest.approx(study.confidence_NK.mean(0))
 
 
 def test_a_stranger_is_of_another_speaker():
     first, second = clip_of(70, 0, "anna"), clip_of(70, 0, "anna")
     third = clip_of(70, 2, "boris")
     study = study_shifts(Judge(_Knowing(), 15), [first, second, third], frames=50, shifts=SHIFTS)
-    assert np.abs(study.strange_at_zero_N).max() < 0.5, "the same recording under the same name is no stranger"
+    assert study.strange_best_N.max() < 0.5, "the same recording under the same name is no stranger"
 
 
 def test_a_study_of_too_little_is_refused():
