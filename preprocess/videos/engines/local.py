@@ -30,14 +30,16 @@ def devices_of(devices: str | Sequence[str]) -> tuple[str, ...]:
 
 class LocalEngine:
     """workers: processes that look (on a CPU they move too); None: one a core, less one for each GPU. threads: of torch
-    and OpenCV in each. devices: as `devices_of`."""
+    and OpenCV in each. devices: as `devices_of`. hung_seconds: a process that counts no frame for so long is ended."""
 
-    def __init__(self, *, workers: int | None, threads: int, devices: str | Sequence[str]):
-        if (workers is not None and workers < 1) or threads < 1:
+    def __init__(self, *, workers: int | None, threads: int, devices: str | Sequence[str], hung_seconds: float):
+        if (workers is not None and workers < 1) or threads < 1 or hung_seconds <= 0:
             raise ValueError(
-                f"engine.workers={workers}, engine.threads={threads} (expected 1 or more, or workers=null)"
+                f"engine.workers={workers}, engine.threads={threads}, engine.hung_seconds={hung_seconds} "
+                "(expected 1 or more, or workers=null; above 0)"
             )
         self._workers, self._threads, self._devices = workers, threads, devices
+        self._hung_seconds = hung_seconds
 
     @property
     def device(self) -> str:
@@ -70,8 +72,9 @@ class LocalEngine:
         gpus = self._gpus()
         workers = self._workers or max(1, cores() - len(gpus))
         beside = (LOOK,) if gpus else (LOOK, MOVE)
-        movers = [Slot(work, (MOVE,), gpu, self._threads) for gpu in gpus]
-        return movers + [Slot(work, beside, "cpu", self._threads) for _ in range(workers)]
+        how = self._threads, self._hung_seconds
+        movers = [Slot(work, (MOVE,), gpu, *how) for gpu in gpus]
+        return movers + [Slot(work, beside, "cpu", *how) for _ in range(workers)]
 
 
 class _Shift:
@@ -133,6 +136,8 @@ class _Shift:
             self._aside.append((stage, task))
 
     def _count(self) -> None:
+        for slot, _, _ in self._busy.values():
+            slot.watch()
         frames = sum(slot.frames for slot in self.slots)
         if self._tick is not None:
             self._tick(frames - self._ticked)

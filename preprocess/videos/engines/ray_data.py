@@ -22,10 +22,11 @@ Row = dict[str, Any]  # number of the task, the task, what each stage said: pick
 class RayEngine:
     """workers: actors with a CPU each, which look, and without GPUs move; None: one a CPU of the cluster, less one for
     each GPU and one that is left free: Ray Data stands still without. gpus: actors with a GPU and a CPU each, which
-    move. threads: of torch and OpenCV in each."""
+    move. threads: of torch and OpenCV in each. hung_seconds: as of the local engine."""
 
-    def __init__(self, *, workers: int | None, gpus: int, threads: int):
-        self._workers, self._gpus, self._threads = workers, gpus, threads
+    def __init__(self, *, workers: int | None, gpus: int, threads: int, hung_seconds: float):
+        self._workers, self._gpus = workers, gpus
+        self._how = threads, hung_seconds
 
     @property
     def device(self) -> str:
@@ -55,9 +56,9 @@ class RayEngine:
         rows = ray.data.from_items(items, override_num_blocks=len(items))  # each on its own: files differ in length
         stages = (LOOK,) if self._gpus else (LOOK, MOVE)
         pool = ray.data.ActorPoolStrategy(size=workers)
-        rows = rows.map(_Place, fn_constructor_args=(work, stages, "cpu", self._threads), compute=pool, num_cpus=1)
+        rows = rows.map(_Place, fn_constructor_args=(work, stages, "cpu", *self._how), compute=pool, num_cpus=1)
         if self._gpus:
-            setup = (work, (MOVE,), "cuda", self._threads)
+            setup = (work, (MOVE,), "cuda", *self._how)
             pool = ray.data.ActorPoolStrategy(size=self._gpus)
             rows = rows.map(_Place, fn_constructor_args=setup, compute=pool, num_cpus=1, num_gpus=1)
         yield from rows.iter_rows()
@@ -79,8 +80,8 @@ class RayEngine:
 class _Place:
     """An actor. Its process does the stages, as a slot of the local engine."""
 
-    def __init__(self, work: bytes, stages: tuple[str, ...], device: str, threads: int):
-        self._slot = Slot(pickle.loads(work), stages, device, threads)
+    def __init__(self, work: bytes, stages: tuple[str, ...], device: str, threads: int, hung_seconds: float):
+        self._slot = Slot(pickle.loads(work), stages, device, threads, hung_seconds)
 
     def __call__(self, row: Row) -> Row:
         if LOOK in self._slot.stages:

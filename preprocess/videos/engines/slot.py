@@ -1,4 +1,4 @@
-"""A place for one worker process. One that is killed takes only its own task with it, and is replaced."""
+"""A place for one worker process. One that is killed, or hangs, takes only its own task with it, and is replaced."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 import signal
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from typing import Any
@@ -17,14 +17,17 @@ from preprocess.videos.engines.progress import Died
 CONTEXT = multiprocessing.get_context("spawn")  # CUDA does not survive a fork, nor do threads
 TO_ALL = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
 POLLS, POLL_SECONDS = 200, 0.01
+WATCH_SECONDS = 0.5
 STARTS = 2  # a process that dies so often in a row before it began will never begin
 
 
 class Slot:
-    """stages: what it may do. device: of its tool. The process starts with the first task."""
+    """stages: what it may do. device: of its tool. hung_seconds: without a frame, then its process is ended. The
+    process starts with the first task."""
 
-    def __init__(self, work: Work, stages: tuple[str, ...], device: str, threads: int):
-        self.stages = stages
+    def __init__(self, work: Work, stages: tuple[str, ...], device: str, threads: int, hung_seconds: float):
+        self.stages, self._hung_seconds = stages, hung_seconds
+        self._seen, self._hung = (0, 0.0), False  # frames, and when there were so many; whether the process was ended
         self._setup = (work, device, threads, counter := CONTEXT.RawValue("q", 0))
         self._counter = counter
         self._executor: ProcessPoolExecutor | None = None
@@ -42,6 +45,7 @@ class Slot:
         if self._executor is None:
             self._start()
         assert self._executor is not None
+        self._seen = self.frames, time.monotonic()
         try:
             return self._executor.submit(worker.do, stage, task)
         except BrokenProcessPool as error:  # killed while it had nothing to do
@@ -54,10 +58,23 @@ class Slot:
         ends: list[str] = []
         while len(ends) < 2:
             try:
-                return self.submit(stage, task).result()
+                future = self.submit(stage, task)
+                while not wait([future], timeout=WATCH_SECONDS).done:
+                    self.watch()
+                return future.result()
             except BrokenProcessPool:
                 ends += filter(None, [self.burial()])
         return dead(ends[-1])
+
+    def watch(self) -> None:
+        """To be called now and then while a task is worked on: ends a process that has counted no frame for too long,
+        as a decoder does that hangs in a broken film."""
+        frames, since = self._seen
+        if self.frames != frames or not self._began.done():
+            self._seen = self.frames, time.monotonic()
+        elif time.monotonic() - since > self._hung_seconds and not self._hung:
+            self._hung = True
+            self._process.kill()
 
     def burial(self) -> str | None:
         """After BrokenProcessPool: clear the place for a new process. Returns how the old one ended, None where it had
@@ -70,6 +87,8 @@ class Slot:
                 break
             time.sleep(POLL_SECONDS)
         ended = _how(self._process.exitcode)
+        if self._hung:
+            ended, self._hung = f"came no frame further in {self._hung_seconds:g} s and was ended", False
         self.stop()
         if began:
             self._failed_starts = 0

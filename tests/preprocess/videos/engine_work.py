@@ -13,7 +13,8 @@ from preprocess.videos.engines.progress import advance
 
 @dataclass(frozen=True)
 class Toy:
-    """name: words of what happens: "dull" (no move), "killed-look", "killed-once", "killed-move", "full", "slow"."""
+    """name: words of what happens: "dull" (no move), "killed-look", "killed-once", "killed-move", "full", "slow",
+    "hung", "busy"."""
 
     name: str
     folder: Path
@@ -41,8 +42,12 @@ def look(toy: Toy) -> bool:
         os.kill(os.getpid(), signal.SIGKILL)
     if "full" in toy.name:
         raise OSError(28, "No space left on device", str(toy.folder))
-    if "slow" in toy.name:
+    if "slow" in toy.name or "hung" in toy.name:
         time.sleep(60)
+    if "busy" in toy.name:
+        for _ in range(20):
+            time.sleep(0.2)
+            advance(1)
     advance(10)
     return "dull" not in toy.name
 

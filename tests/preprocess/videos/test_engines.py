@@ -15,9 +15,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from preprocess.config import conf_dir
-from preprocess.videos.engines import progress
+from preprocess.videos.engines import Work, progress
 from preprocess.videos.engines.local import LocalEngine, cores, devices_of
 from preprocess.videos.engines.progress import Died
+from preprocess.videos.engines.slot import Slot
 from tests.preprocess.videos.engine_work import Rooted, Toy, look, make_tool, move, threads
 
 ROOT = Path(__file__).parents[3]
@@ -78,6 +79,23 @@ def test_a_killed_process_takes_only_its_task_which_is_tried_once_more(tmp_path:
     assert ("killed-look", "move") not in said
 
 
+def test_a_process_that_hangs_is_ended_and_one_that_is_slow_is_not(tmp_path: Path):
+    said = run(local(workers=2, hung_seconds=3.0), tmp_path, ["hung", "busy", "a"])
+    assert said["a", "move"][1] == said["busy", "move"][1] == "cpu"
+    assert Toy("hung", tmp_path).lines == ["look", "look"] and Toy("busy", tmp_path).lines == ["look", "move"]
+    assert isinstance(said["hung", "look"], Died) and "no frame further in 3 s" in said["hung", "look"].reason
+
+
+def test_a_place_by_itself_ends_what_hangs(tmp_path: Path):
+    """As Ray's actors use it."""
+    slot = Slot(Work(look, move, partial(make_tool, tmp_path / "tools")), ("look",), "cpu", 1, hung_seconds=3.0)
+    try:
+        assert "no frame further in 3 s" in slot.do("look", Toy("hung", tmp_path)).reason
+        assert slot.do("look", Toy("a", tmp_path)) is True
+    finally:
+        slot.stop()
+
+
 def test_what_a_stage_raises_stops_the_run(tmp_path: Path):
     began = time.monotonic()
     with pytest.raises(OSError, match="No space left on device"):
@@ -94,10 +112,10 @@ def test_nothing_to_do_starts_nothing(tmp_path: Path):
     assert run(local(), tmp_path, []) == {}
 
 
-@pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads": 0}])
+@pytest.mark.parametrize("wrong", [{"workers": 0}, {"threads": 0}, {"hung_seconds": 0.0}])
 def test_a_number_below_one_is_refused(wrong):
     with pytest.raises(ValueError, match="expected 1 or more"):
-        LocalEngine(**{"workers": None, "threads": 1, "devices": "cpu"} | wrong)
+        LocalEngine(**{"workers": None, "threads": 1, "devices": "cpu", "hung_seconds": 9.0} | wrong)
 
 
 def test_a_process_takes_the_threads_it_is_given(tmp_path: Path):
@@ -125,7 +143,7 @@ from preprocess.videos.engines.local import LocalEngine
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     tasks = [Toy(f"slow-{number}", folder) for number in range(2)]
-    engine = LocalEngine(workers=2, threads=1, devices="cpu")
+    engine = LocalEngine(workers=2, threads=1, devices="cpu", hung_seconds=600)
     engine.run(tasks, look, move, partial(make_tool, folder / "tools"), print)
 """
 
