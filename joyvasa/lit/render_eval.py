@@ -26,6 +26,8 @@ from joyvasa.eval.runner import Sampling, cached_voices, choose_clips, clip_moti
 from joyvasa.lit.ema import EMA
 from joyvasa.lit.render_pairs import PICTURE, Drawing, PairSettings, TimeIsUp, compare, photo_drawing, puppet_drawing
 from joyvasa.lit.run_logger import PROBLEMS, RunLogger
+from joyvasa.models.judges.loading import WEIGHTS
+from joyvasa.models.judges.lpips import LPIPS, load_lpips
 
 SPLIT = "validation"
 MOTION_SCORES = ("lip_pc1", "lip_pc2", "closure_f1", "sync_offset_frames")
@@ -37,6 +39,7 @@ class RenderEval(pl.Callback):
     """After every `every_validations`-th validation, on rank 0, by the averaged weights, of the same `clips` clips:
 
         render/psnr_KIND, render/ssim_KIND   see `render_pairs.compare`; KIND is puppet, photo or photo-untrained
+        render/lpips_KIND                    where the weights of `lpips` are here; otherwise that is said once
         render/lip_pc1, …                    of the whole generated motions: `MOTION_SCORES`, `BEAT_SCORES`
         render/clips                         how many were drawn; speed/render_seconds: how long all of it took
 
@@ -75,6 +78,8 @@ class RenderEval(pl.Callback):
         self._validations = 0
         self._told: set[str] = set()
         self._reference: MotionReference | None = None  # of the training split, fitted at the first use
+        self._lpips: LPIPS | None = None  # opened at the first use
+        self._asked = False
 
     def state_dict(self) -> dict[str, int]:
         return {"validations": self._validations}
@@ -153,7 +158,7 @@ class RenderEval(pl.Callback):
             )
             try:
                 drawing = self._drawing(entries[clip.key], clip)
-                row = compare(drawing, clip, motion, self.pairs, film, deadline)
+                row = compare(drawing, clip, motion, self.pairs, film, deadline, self._perceptual(trainer))
             except TimeIsUp:
                 raise
             except Exception as error:  # whatever fails here must not end the training, nor cost the other clips
@@ -167,6 +172,15 @@ class RenderEval(pl.Callback):
             for kind, found in rows.items()
             for name in found[0]
         }
+
+    def _perceptual(self, trainer) -> LPIPS | None:
+        if not self._asked:
+            self._asked = True
+            try:
+                self._lpips = load_lpips(WEIGHTS).to(trainer.strategy.root_device)
+            except FileNotFoundError as error:
+                print(f"render_eval: no render/lpips: {error}", flush=True)
+        return self._lpips
 
     def _drawing(self, entry: ClipEntry, clip: Clip) -> Drawing:
         if self.stage is None or PICTURE not in entry.members:

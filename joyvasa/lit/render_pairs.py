@@ -25,6 +25,7 @@ from joyvasa.eval.motion import ClipMotion
 from joyvasa.eval.quality import VideoQuality, measures
 from joyvasa.faces.face import whole_image
 from joyvasa.film import write_video
+from joyvasa.models.judges.lpips import LPIPS
 from joyvasa.motion import SAMPLES_PER_FRAME
 
 PICTURE, UNTRAINED = "render/jpg", "-untrained"
@@ -73,15 +74,23 @@ class PairSettings:
 
 
 def compare(
-    drawing: Drawing, clip: Clip, motion: ClipMotion, how: PairSettings, film: Path | None, deadline: float
+    drawing: Drawing,
+    clip: Clip,
+    motion: ClipMotion,
+    how: PairSettings,
+    film: Path | None,
+    deadline: float,
+    lpips: LPIPS | None = None,
 ) -> dict[str, float]:
-    """{"psnr", "ssim"} of the generated against the recorded frames; with a film, both side by side with the voice.
+    """{"psnr", "ssim"} of the generated against the recorded frames, and "lpips" where there is a network for it; with
+    a film, both side by side with the voice.
 
     Frames that are not compared are drawn for a film alone. PSNR is of the error over all frames: a photo's first frame
     is the same whatever the motion, and its own PSNR infinite. deadline: of `time.monotonic`; raises TimeIsUp after it.
     """
     # One rank draws: a metric that asked the others for their part would wait for ever.
-    quality, drawn = VideoQuality(measures=measures(None), sync_on_compute=False), 1 if film else how.stride
+    beside, drawn = measures(lpips), 1 if film else how.stride
+    quality = VideoQuality(measures=beside, sync_on_compute=False)
     # One after the other: a renderer may hold one film's state at a time.
     true = list(_until(deadline, drawing.paint(motion.truth[: how.frames : drawn])))
     made = _until(deadline, drawing.paint(motion.generated[: how.frames : drawn]))
@@ -99,7 +108,7 @@ def compare(
         for _ in pairs():
             pass
     row = quality.compute()
-    return {"psnr": float(row["psnr_pooled"]), "ssim": float(row["ssim"])}
+    return {"psnr": float(row["psnr_pooled"])} | {name: float(row[name]) for name in beside}
 
 
 def side_by_side(frames: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

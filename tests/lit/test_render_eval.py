@@ -20,6 +20,7 @@ from joyvasa.lit import render_eval
 from joyvasa.lit.ema import EMA
 from joyvasa.lit.render_eval import RenderEval, evaluating
 from joyvasa.lit.run_logger import PROBLEMS
+from joyvasa.models.judges.lpips import load_lpips
 from joyvasa.tasks import train as train_task
 from joyvasa.tasks.config import check_targets
 from joyvasa.video import load_sound, read_frames
@@ -90,6 +91,18 @@ def test_a_film_and_scores_of_puppets_and_of_motion(tmp_path, fit, curve):
     assert len(frames) == 8 and frames[0].shape == (64, 128, 3)
     assert np.abs(load_sound(film, align=True).samples).max() > 0.01
     assert not (folder / "logs" / PROBLEMS).exists()
+
+
+def test_the_network_of_lpips_is_asked_where_its_weights_are_and_missed_once_where_not(
+    tmp_path, fit, curve, monkeypatch, capsys
+):
+    folder = fit(tmp_path / "without", *DRAWN, "trainer.max_steps=17")
+    assert "lpips_puppet" not in named(curve(folder)) and not (folder / "logs" / PROBLEMS).exists()
+    assert capsys.readouterr().out.count("no render/lpips") == 1
+    monkeypatch.setattr(render_eval, "load_lpips", lambda which: judge)
+    judge = load_lpips("random:0")
+    judge.untrained = False
+    assert "lpips_puppet" in named(curve(fit(tmp_path / "with", *DRAWN)))
 
 
 def test_clips_with_a_picture_are_drawn_from_it_and_a_broken_one_costs_only_itself(

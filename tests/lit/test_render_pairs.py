@@ -11,6 +11,7 @@ import pytest
 from joyvasa.animate.puppet import PuppetPortrait
 from joyvasa.eval.motion import ClipMotion
 from joyvasa.lit.render_pairs import PairSettings, TimeIsUp, compare, puppet_drawing, side_by_side
+from joyvasa.models.judges.lpips import load_lpips
 from joyvasa.motion import LIPS
 
 HOW, NEVER = PairSettings(frames=12, stride=4), float("inf")
@@ -41,6 +42,13 @@ def test_the_further_the_motion_the_further_the_pictures(clip, drawing):
     rows = [compare(drawing, clip, moved(clip, noise), HOW, None, NEVER) for noise in (0.002, 0.006, 0.02, 0.06)]
     for name in ("psnr", "ssim"):
         assert (np.diff([row[name] for row in rows]) < 0).all(), name
+
+
+def test_a_network_that_compares_pictures_is_asked_where_there_is_one(clip, drawing):
+    judge = load_lpips("random:0")
+    rows = [compare(drawing, clip, moved(clip, noise), HOW, None, NEVER, judge) for noise in (0, 0.006, 0.06)]
+    assert rows[0] == {"psnr": float("inf"), "ssim": 1.0, "lpips-untrained": 0.0}
+    assert 0 < rows[1]["lpips-untrained"] < rows[2]["lpips-untrained"]
 
 
 def test_a_film_changes_no_number_and_draws_every_frame(clip, drawing, tmp_path):
