@@ -76,6 +76,13 @@ def check_motion(motion: np.ndarray, where: str) -> np.ndarray:
     return motion.astype(np.float32, copy=False)
 
 
+def product(rows: Tensor, matrix_33: Tensor) -> Tensor:
+    """rows (..., N, 3) @ matrix (..., 3, 3), written out: the last bits of a batched product depend on some processors
+    on how many there are, and a film's frames would on how it was cut into batches."""
+    x, y, z = (rows[..., axis, None] * matrix_33[..., axis, None, :] for axis in range(3))
+    return x + y + z
+
+
 def euler_to_matrix(pitch_deg: Tensor, yaw_deg: Tensor, roll_deg: Tensor) -> Tensor:
     """Rotation (..., 3, 3) from angles in degrees (...): (Rz(roll) Ry(yaw) Rx(pitch)) transposed.
 
@@ -90,7 +97,7 @@ def euler_to_matrix(pitch_deg: Tensor, yaw_deg: Tensor, roll_deg: Tensor) -> Ten
     rot_x = rows(one, zero, zero, zero, x.cos(), -x.sin(), zero, x.sin(), x.cos())
     rot_y = rows(y.cos(), zero, y.sin(), zero, one, zero, -y.sin(), zero, y.cos())
     rot_z = rows(z.cos(), -z.sin(), zero, z.sin(), z.cos(), zero, zero, zero, one)
-    return (rot_z @ rot_y @ rot_x).transpose(-1, -2)
+    return product(product(rot_z, rot_y), rot_x).transpose(-1, -2)
 
 
 def matrix_to_euler(rotation: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -120,7 +127,7 @@ def transform_keypoints(canonical_K3: Tensor, motion_C: Tensor) -> Tensor:
     exp = motion_C[..., EXP].unflatten(-1, (KEYPOINTS, 3))
     scale = motion_C[..., SCALE].unsqueeze(-1)
     shift_xy = torch.nn.functional.pad(motion_C[..., TRANSLATION][..., :2], (0, 1))
-    return scale * (canonical_K3 @ rotation + exp) + shift_xy.unsqueeze(-2)
+    return scale * (product(canonical_K3, rotation) + exp) + shift_xy.unsqueeze(-2)
 
 
 def resample(motion_TC: np.ndarray, fps: float, fps_out: float = FPS) -> np.ndarray:

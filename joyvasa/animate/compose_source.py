@@ -12,7 +12,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from joyvasa.motion import EXP, KEYPOINTS, LIP_KEYPOINTS, PITCH, ROLL, YAW, euler_to_matrix, transform_keypoints
+from joyvasa.motion import (
+    EXP,
+    KEYPOINTS,
+    LIP_KEYPOINTS,
+    PITCH,
+    ROLL,
+    YAW,
+    euler_to_matrix,
+    product,
+    transform_keypoints,
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,7 @@ def rotation_of(motion_TC: Tensor) -> Tensor:
 
 def turned(source: Source, motion_TC: Tensor, first_C: Tensor) -> Tensor:
     """The source's rotation, then the motion's since its first frame: R_i R_0^T R_s."""
-    return (rotation_of(motion_TC) @ rotation_of(first_C).transpose(-1, -2)) @ source.rotation
+    return product(product(rotation_of(motion_TC), rotation_of(first_C).transpose(-1, -2)), source.rotation)
 
 
 def expression(source: Source, motion_TC: Tensor, first_C: Tensor, moved_K1: Tensor, absolute_K1: Tensor) -> Tensor:
@@ -61,7 +71,7 @@ def expression(source: Source, motion_TC: Tensor, first_C: Tensor, moved_K1: Ten
 def place(canonical: Tensor, rotation: Tensor, exp: Tensor, scale: Tensor, translation: Tensor) -> Tensor:
     """x = s (canonical @ R + exp) + t with z of t zero, (T, K, 3)."""
     shift = torch.nn.functional.pad(translation[..., :2], (0, 1))
-    return scale[..., None] * (canonical @ rotation + exp) + shift[..., None, :]
+    return scale[..., None] * (product(canonical, rotation) + exp) + shift[..., None, :]
 
 
 def lip_keypoints(wanted: bool, device: torch.device) -> Tensor:
