@@ -21,7 +21,8 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as as_bytes
 from torch import Tensor
 
 from joyvasa.percentiles import Clips, percentiles
@@ -190,7 +191,7 @@ class MotionStats:
     def save(self, path: Path) -> None:
         """Write safetensors under a temporary name, then rename."""
         temporary = path.with_suffix(".tmp")
-        save_file({field.name: getattr(self, field.name) for field in fields(self)}, temporary)
+        temporary.write_bytes(as_bytes({field.name: getattr(self, field.name) for field in fields(self)}))
         temporary.replace(path)
 
     @classmethod

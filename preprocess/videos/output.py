@@ -8,27 +8,44 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from joyvasa.data.clips import DatasetError
-from joyvasa.data.shard_writer import GROUPS
-from joyvasa.data.shards import DESCRIPTION, FEATURES, open_dataset
+from joyvasa.data.shard_writer import GROUPS, SHARD
+from joyvasa.data.shards import DESCRIPTION, FEATURES, STATS, open_dataset
 from joyvasa.markup import shown
 from joyvasa.media import replacing
+from preprocess.report import FILE as IMPORT
 from preprocess.report import NothingImported
+from preprocess.videos.page import PAGE, SHEET
 from preprocess.videos.stages import NO_ROOM
 
 STAGING, PACKED, PACKING, KIND = ".staging", "packed.json", "packing", "videos"
+REPORT = (IMPORT, PAGE, SHEET)
 
 
-def packed(folder: Path) -> str | None:
-    """Fingerprint of the dataset that is there, whole; None where there is none."""
+@dataclass(frozen=True)
+class Packed:
+    """What stands in the output folder. content: fingerprint of the clips; report: of the report beside them, None
+    where that is not whole. films: the names that the clips are from."""
+
+    content: str
+    report: str | None
+    films: tuple[str, ...]
+
+
+def packed(folder: Path) -> Packed | None:
+    """Of the dataset that is there, whole; None where there is none."""
     try:
-        content = json.loads((folder / STAGING / PACKED).read_bytes())["content"]
+        known = json.loads((folder / STAGING / PACKED).read_bytes())
+        found = Packed(known["content"], known["report"], tuple(known["films"]))
         open_dataset(folder)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return None
-    return content
+    if not (folder / STATS).is_file():
+        return None
+    return found if all((folder / name).is_file() for name in REPORT) else replace(found, report=None)
 
 
 def put_in_place(packing: Path, folder: Path) -> list[str]:
@@ -36,6 +53,7 @@ def put_in_place(packing: Path, folder: Path) -> list[str]:
 
     In between the folder is no dataset; stopped there, the same command packs once more.
     """
+    check_free(folder)
     lost: list[str] = []
     if (folder / DESCRIPTION).exists():
         groups = json.loads((folder / DESCRIPTION).read_bytes())["groups"]
@@ -43,15 +61,28 @@ def put_in_place(packing: Path, folder: Path) -> list[str]:
     for name in (f"{STAGING}/{PACKED}", DESCRIPTION):
         (folder / name).unlink(missing_ok=True)
     for group in GROUPS:
-        shutil.rmtree(folder / group, ignore_errors=True)
+        shutil.rmtree(folder / group, ignore_errors=True)  # holds shards alone, see check_free
     for path in sorted(packing.iterdir(), key=lambda path: path.name == DESCRIPTION):  # the description last
         path.replace(folder / path.name)
     packing.rmdir()
     return lost
 
 
+def check_free(folder: Path) -> None:
+    """Raises DatasetError where something that is no shard lies in a place that shards will take."""
+    for group in GROUPS:
+        for path in sorted((folder / group).rglob("*")):
+            if not (path.parent == folder / group and SHARD.fullmatch(path.name)):
+                raise DatasetError(
+                    f"{shown(path)}: not part of a dataset, in a folder that the dataset would take the place of; "
+                    "choose another output=, or move it away"
+                )
+
+
 def check_ours(folder: Path) -> None:
-    """Raises DatasetError for a folder with a dataset of another source, before hours are spent."""
+    """Raises DatasetError for a folder with a dataset of another source, or with files that would be overwritten,
+    before hours are spent."""
+    check_free(folder)
     try:
         source = json.loads((folder / DESCRIPTION).read_bytes())["source"]
     except FileNotFoundError:
@@ -62,10 +93,15 @@ def check_ours(folder: Path) -> None:
         raise DatasetError(f"{folder / DESCRIPTION}: a dataset of another source; choose another folder or remove it")
 
 
-def note_packed(folder: Path, content: str) -> None:
-    """The dataset that is there, and its report, are of this fingerprint."""
+def note_packed(folder: Path, now: Packed) -> None:
+    """The dataset that is there, and its report, are these."""
     with replacing(folder / STAGING / PACKED) as temporary:
-        temporary.write_text(json.dumps({"content": content}) + "\n")
+        temporary.write_text(json.dumps(asdict(now)) + "\n")
+
+
+def forget_packed(folder: Path) -> None:
+    """The report that is there will not be of the dataset beside it."""
+    (folder / STAGING / PACKED).unlink(missing_ok=True)
 
 
 @contextmanager

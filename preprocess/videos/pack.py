@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import soundfile
+from safetensors import SafetensorError
+
 from joyvasa.data.clips import Clip
 from joyvasa.data.shard_writer import npy_bytes
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME
@@ -130,11 +133,23 @@ def place(row: RejectRow) -> str:
     return f"{row.name}, {row.start_s:.2f} to {row.stop_s:.2f} s" if row.piece else row.name
 
 
+class Spoilt(OSError):
+    """What was made of a film cannot be read any more: a crash of the machine leaves such files."""
+
+    def __init__(self, task: Task, error: Exception):
+        super().__init__(f"what was made of it cannot be read ({type(error).__name__}: {error})")
+        self.task = task
+
+
 def clips_of(accepted: Sequence[Accepted], speakers: dict[str, str], home: dict[str, str]) -> Iterator[Clip]:
-    """One at a time, read from the staging folders."""
+    """One at a time, read from the staging folders. Raises Spoilt where one cannot be."""
     for each in accepted:
         speaker = speakers[each.key]
-        yield _clip(each, speaker, home[speaker])
+        try:
+            clip = _clip(each, speaker, home[speaker])
+        except (OSError, ValueError, KeyError, SafetensorError, soundfile.LibsndfileError) as error:
+            raise Spoilt(each.worked.task, error) from error
+        yield clip
 
 
 def _clip(each: Accepted, speaker: str, split: str) -> Clip:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from tqdm import tqdm
+
+
+SCREEN_SECONDS, LOG_SECONDS = 0.1, 30.0  # between two drawings: on a terminal, and where each is a line of a log
 
 
 class Bar:
     """A bar over files; `tick` is told the frames that all workers have read so far."""
 
     def __init__(self, what: str, files: int):
-        self._bar = tqdm(total=files, desc=what, unit="file", dynamic_ncols=True)
+        self._every = SCREEN_SECONDS if sys.stderr.isatty() else LOG_SECONDS
+        self._bar = tqdm(total=files, desc=what, unit="file", dynamic_ncols=True, mininterval=self._every)
+        self._drawn = time.monotonic()
         self._rejected, self._begin, self._frames = 0, time.monotonic(), 0
 
     def __enter__(self) -> Bar:
@@ -32,5 +38,8 @@ class Bar:
         self._show()
 
     def _show(self) -> None:
-        speed = self._frames / max(time.monotonic() - self._begin, 1e-3)
-        self._bar.set_postfix_str(f"{self._frames} frames, {speed:.0f}/s, {self._rejected} rejected", refresh=True)
+        now = time.monotonic()
+        speed = self._frames / max(now - self._begin, 1e-3)
+        due = now - self._drawn >= self._every
+        self._bar.set_postfix_str(f"{self._frames} frames, {speed:.0f}/s, {self._rejected} rejected", refresh=due)
+        self._drawn = now if due else self._drawn

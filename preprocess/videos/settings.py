@@ -4,12 +4,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from joyvasa.faces.crop import CropSpec
 
 LEAST_SIDE = 64  # pixels: smaller frames hold no face
+
+
+def _check(record: Any, group: str, **bounds: tuple[float, float]) -> None:
+    """Raises ValueError where a field that is a number holds none, or one outside its bounds (0 to infinity)."""
+    for field in fields(record):
+        value, whole = getattr(record, field.name), field.type.startswith("int")
+        if field.type.split()[0] not in ("int", "float") or (value is None and "None" in field.type):
+            continue
+        low, high = bounds.get(field.name, (0.0, math.inf))
+        kind = int if whole else (int, float)
+        if not isinstance(value, kind) or isinstance(value, bool) or not low <= value <= high:
+            expected = f"{'a whole number' if whole else 'a number'} from {low:g}" + (
+                "" if high == math.inf else f" to {high:g}"
+            )
+            raise ValueError(f"{group}.{field.name}={value!r} (expected {expected})")
+
+
+SHARE = (0.0, 1.0)
+LEAST = 1e-6  # for what must be more than 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +44,7 @@ class Decoding:
     span_seconds: float
 
     def __post_init__(self) -> None:
+        _check(self, "source.settings.decoding")
         if self.fps_limit <= 0 or self.max_side < LEAST_SIDE or self.span_seconds <= 0:
             raise ValueError(f"{self} (expected rates and seconds above 0, max_side of {LEAST_SIDE} or more)")
 
@@ -39,6 +60,9 @@ class Following:
     lost_seconds: float
     smoothing_seconds: float
     rival: float
+
+    def __post_init__(self) -> None:
+        _check(self, "source.settings.following", rival=(LEAST, math.inf))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +95,8 @@ class Filters:
     min_sync_confidence: float
 
     def __post_init__(self) -> None:
+        shares = dict.fromkeys(("max_missed", "max_clipped", "min_speech"), SHARE)
+        _check(self, "filters", min_loudness_db=(-math.inf, 0.0), **shares)
         if not 0 < self.min_seconds <= self.max_seconds:
             raise ValueError(
                 f"filters.min_seconds={self.min_seconds}, filters.max_seconds={self.max_seconds} "
@@ -94,6 +120,9 @@ class Extracting:
     crop: CropSpec
     still: float
 
+    def __post_init__(self) -> None:
+        _check(self, "source.settings.extracting", batch_size=(1, math.inf))
+
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
@@ -104,6 +133,9 @@ class Reference:
     quality: int
     film: bool
     crf: int
+
+    def __post_init__(self) -> None:
+        _check(self, "source.settings.reference", quality=(1, 100), crf=(0, 51))
 
 
 @dataclass(frozen=True, kw_only=True)

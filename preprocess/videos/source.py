@@ -9,7 +9,8 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from copy import deepcopy
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,19 +25,34 @@ from preprocess.splits import settle_splits
 from preprocess.videos.discover import discover
 from preprocess.videos.embedding import FaceEmbedder, KeptEmbedder
 from preprocess.videos.engines.progress import Died
+from preprocess.videos.filming import film_clips
 from preprocess.videos.journal import Journal
 from preprocess.videos.motion import Extractor, identity_of
-from preprocess.videos.output import KIND, PACKING, STAGING, alone, check_ours, note_packed, packed, put_in_place, room
-from preprocess.videos.pack import VALIDATION, Accepted, Worked, clips_of, content_of, judged
+from preprocess.videos.output import (
+    KIND,
+    PACKING,
+    STAGING,
+    Packed,
+    alone,
+    check_ours,
+    forget_packed,
+    note_packed,
+    packed,
+    put_in_place,
+    room,
+)
+from preprocess.videos.pack import Accepted, Spoilt, Worked, clips_of, content_of, judged
 from preprocess.videos.page import UNTRAINED
 from preprocess.videos.progress import Bar
 from preprocess.videos.records import Source, Unusable
-from preprocess.videos.settings import Settings
+from preprocess.videos.settings import Settings, fingerprint
 from preprocess.videos.speakers import WAYS, Embedder, name_speakers
-from preprocess.videos.stages import look, move, shoot
+from preprocess.videos.stages import look, move
 from preprocess.videos.summary import write_report
 from preprocess.videos.sync import check_expert
-from preprocess.videos.task import Task, film_name, forget_unused, settled
+from preprocess.videos.task import Task, forget_unused, settled, start_again
+
+SHOWN = 5  # films that are named in a remark
 
 
 class VideoSource:
@@ -94,12 +110,25 @@ class VideoSource:
         sources = discover(self.input, self.metadata, report, output=folder)
         with alone(folder / STAGING), room(folder):
             tasks = [self._task(source, folder / STAGING, detector.name, extractor, expert) for source in sources]
-            self._work(tasks)
-            files = [Worked(task, Journal.open(task.folder, task.source.path)) for task in tasks]
-            dataset = self._pack(folder, files, embed, report)
+            dataset = self._made(folder, tasks, embed, report)
             if self.features is not None:
                 dataset = FeatureSource(input=output, features=self.features, seed=self.seed)(None)
         return dataset
+
+    def _made(self, folder: Path, tasks: Sequence[Task], embed: Embedder | None, report: Report) -> DatasetInfo:
+        """Work and pack; what a crash of the machine left unreadable is found out when it is packed, and made again."""
+        spoilt: set[str] = set()
+        while True:
+            self._work(tasks)
+            files = [Worked(task, Journal.open(task.folder, task.source.path)) for task in tasks]
+            try:
+                return self._pack(folder, files, embed, deepcopy(report))
+            except Spoilt as error:
+                if error.task.name in spoilt:
+                    raise
+                spoilt.add(error.task.name)
+                print(f"again     {error.task.name}: {error}", flush=True)
+                start_again(error.task.folder, Journal.open(error.task.folder, error.task.source.path))
 
     def _task(
         self, source: Source, staging: Path, detector: str, extractor: dict[str, Any], expert: str | None
@@ -117,25 +146,6 @@ class VideoSource:
         for task in left:
             forget_unused(task)
 
-    def _films(self, clips: Sequence[Accepted], speakers: dict[str, str], home: dict[str, str], report: Report) -> None:
-        """Have the engine film the clips for validation; one that cannot be filmed goes without, and is remarked on."""
-        if not self.settings.reference.film:
-            return
-        wanted: dict[str, list[str]] = {}
-        by_name = {clip.worked.name: clip.worked.task for clip in clips}
-        for clip in clips:
-            if home[speakers[clip.key]] == VALIDATION:
-                wanted.setdefault(clip.worked.name, []).append(clip.verdict.file)
-        tasks = [replace(by_name[name], films=tuple(files)) for name, files in sorted(wanted.items())]
-        left = [task for task in tasks if not filmed(task)]
-        if left:
-            with Bar("films", len(left)) as bar:
-                make = partial(Extractor, self.settings.extracting)  # not made: shoot leaves nothing to move
-                self.engine.run(left, shoot, move, make, lambda *_: bar.file(False), bar.tick)
-        for task in tasks:
-            if not filmed(task):
-                report.remark(task.name, "no film", "no film of its face could be made; type the command again")
-
     def _pack(self, folder: Path, files: Sequence[Worked], embed: Embedder | None, report: Report) -> DatasetInfo:
         clips, rejected = judged(files, report)
         report.imported = len(clips)
@@ -145,32 +155,52 @@ class VideoSource:
         asked = [(speakers[clip.key], frozenset(filter(None, [clip.worked.task.source.split]))) for clip in clips]
         how = {"seed": self.seed, "validation_share": self.validation_share, "together": found.together}
         home = settle_splits(asked, report, **how) if clips else {}
-        self._films(clips, speakers, home, report)
+        if self.settings.reference.film:
+            film_clips(clips, speakers, home, self.engine, report)
         said = self._said(files)
-        content = content_of(clips, speakers, home, [asdict(report), said, self.clips_per_shard, folder.name])
-        if packed(folder) == content and clips:
+        content = content_of(clips, speakers, home, [said, self.clips_per_shard, folder.name])
+        before, names = packed(folder), tuple(sorted({clip.worked.name for clip in clips}))
+        now = Packed(content, fingerprint(content, asdict(report)), names)
+        if clips and before == now:
             print("nothing to do: the dataset is what these files and settings make")
             return open_dataset(folder)
-        if clips:
-            packing = folder / STAGING / PACKING
-            shutil.rmtree(packing, ignore_errors=True)
-            write_dataset(
-                packing,
-                clips_of(clips, speakers, home),
-                name=folder.name,
-                source=f"{KIND} {json.dumps(said, sort_keys=True)}",
-                clips_per_shard=self.clips_per_shard,
-            )
-            for name in put_in_place(packing, folder):
-                again = f"python -m preprocess source=shards input={shown(folder)} features=…"
-                report.remark(name, "features", f"of the dataset that was here before; add them again: {again}")
+        gone = sorted(set(before.films) - {file.name for file in files}) if before and clips else []
+        if gone:
+            named = ", ".join(gone[:SHOWN]) + (" …" if len(gone) > SHOWN else "")
+            report.remark(named, "gone", f"{len(gone)} of the films of the dataset before are no longer in the input")
+        forget_packed(folder)
+        if clips and (before is None or before.content != content):
+            self._write(folder, clips, speakers, home, said, report)
         page = write_report(folder, files, clips, rejected, speakers, home, report, self.settings, said)
         path = report.write(folder, said)
         print(f"{report.text()}\nreport    {page}, {path}")
         if not clips:
-            raise NothingImported(f"{folder}: no clip was left to write; the reasons stand above and in {path}")
-        note_packed(folder, content)
+            kept = "; the dataset that was here before stays, without its report" if before else ""
+            raise NothingImported(f"{folder}: no clip was left to write; the reasons stand above and in {path}{kept}")
+        note_packed(folder, now)
         return open_dataset(folder)
+
+    def _write(
+        self,
+        folder: Path,
+        clips: Sequence[Accepted],
+        speakers: dict[str, str],
+        home: dict[str, str],
+        said: dict[str, Any],
+        report: Report,
+    ) -> None:
+        packing = folder / STAGING / PACKING
+        shutil.rmtree(packing, ignore_errors=True)
+        write_dataset(
+            packing,
+            clips_of(clips, speakers, home),
+            name=folder.name,
+            source=f"{KIND} {json.dumps(said, sort_keys=True)}",
+            clips_per_shard=self.clips_per_shard,
+        )
+        for name in put_in_place(packing, folder):
+            again = f"python -m preprocess source=shards input={shown(folder)} features=…"
+            report.remark(name, "features", f"of the dataset that was here before; add them again: {again}")
 
     def _embedder(self, folder: Path) -> Embedder | None:
         """Raises FileNotFoundError with the command where faces are asked for and the networks are missing."""
@@ -192,6 +222,9 @@ class VideoSource:
         return {
             "settings": settings,
             "speaker": self.speaker,
+            "same_face": self.same_face,
+            "validation_share": self.validation_share,
+            "clips_per_shard": self.clips_per_shard,
             "detector": files[0].task.detector if files else None,
             "extractor": files[0].task.extractor if files else None,
             "seed": self.seed,
@@ -204,12 +237,6 @@ def named(extractor: dict[str, Any]) -> str:
     """M in words."""
     sha256 = "" if extractor["sha256"] is None else f" ({extractor['sha256'][:12]}…)"
     return f"LivePortrait's motion extractor, {extractor['weights']}{sha256}"
-
-
-def filmed(task: Task) -> bool:
-    journal = Journal.open(task.folder, task.source.path)
-    names = [film_name(verdict, task.settings) for verdict in journal.verdicts if verdict.file in task.films]
-    return all((task.folder / name).is_file() for name in names)
 
 
 def _ended(bar: Bar, task: Task, stage: str, result: Any) -> None:

@@ -43,7 +43,7 @@ from preprocess.videos.settings import fingerprint
 from preprocess.videos.sound import read_sound, write_sound
 from preprocess.videos.staged import is_whole, load_moved, save_moved
 from preprocess.videos.sync import sync_measures
-from preprocess.videos.task import CHANGED, SOUND, Task, film_name, look_file, start_again
+from preprocess.videos.task import CHANGED, SOUND, Task, film_name, held, look_file, settled, start_again
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 SMALL_PX = 192
@@ -53,6 +53,7 @@ ERROR = "error.txt"
 @contextmanager
 def noted(task: Task, journal: Journal):
     """What is wrong with the file goes into the journal; what is wrong with the disk is raised, naming the folder."""
+    (task.folder / ERROR).unlink(missing_ok=True)
     try:
         yield
     except Unusable as problem:
@@ -91,7 +92,7 @@ def look(task: Task) -> bool:
         if journal.probed is None:
             journal.probed = probe(task.source.path)
             journal.write()
-        if journal.settled(task.asked(journal)):
+        if settled(task):
             return False
         journal.rejected = None
         _look(task, journal)
@@ -102,7 +103,7 @@ def _look(task: Task, journal: Journal) -> None:
     probed, filters, done = journal.probed, task.settings.filters, task.looked(journal.probed.sha256)
     if probed.seconds < filters.min_seconds:
         raise Unusable("too_short", f"{probed.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})")
-    if journal.sound is None or not (task.folder / SOUND).is_file():
+    if journal.sound is None or not held(task.folder / SOUND):
         journal.sound = asdict(write_sound(task.source.path, task.folder / SOUND, probed.seconds))
         journal.write()
     if journal.looked == done:
@@ -112,7 +113,7 @@ def _look(task: Task, journal: Journal) -> None:
     following = task.settings.following
     for number, (start, stop) in enumerate(spans(frames, task.settings.decoding.span_seconds)):
         file = look_file(task.folder, done, number)
-        if not file.is_file():
+        if not held(file):
             seen = counted(frames.read(start, stop))
             times_T = frames.times[start:stop]
             found = looking.look(seen, times_T, start, detector_of(following.detector), following, task.name)
@@ -217,7 +218,7 @@ def _short(task: Task, journal: Journal, piece: Piece, problem: Unusable, frames
 def small_picture(frames: Frames, at: int, folder: Path, name: str) -> str:
     """Name of a small JPEG of a kept frame, for the report."""
     file = folder / f"small-{name}.jpg"
-    if not file.is_file():
+    if not held(file):
         frame = next(frames.read(at, at + 1))
         share = SMALL_PX / max(frame.shape[:2])
         size = (max(1, round(frame.shape[1] * share)), max(1, round(frame.shape[0] * share)))
@@ -228,16 +229,17 @@ def small_picture(frames: Frames, at: int, folder: Path, name: str) -> str:
     return file.name
 
 
-def shoot(task: Task) -> bool:
-    """Films of the pieces that are for validation. Never anything left to do: a clip whose film cannot be made goes
-    without, and packing says so."""
+def shoot(task: Task) -> str:
+    """Films of the pieces that are for validation. A clip whose film cannot be made goes without; returns why, "" where
+    all could be."""
     journal = Journal.open(task.folder, task.source.path)
     try:
         _shoot(task, journal)
     except (Unusable, OSError, ValueError) as error:
         if isinstance(error, OSError) and error.errno in NO_ROOM:
             raise
-    return False
+        return f"{type(error).__name__}: {error}"
+    return ""
 
 
 def _shoot(task: Task, journal: Journal) -> None:
@@ -246,7 +248,7 @@ def _shoot(task: Task, journal: Journal) -> None:
     tracks = [track for each in looks_of(task, journal, frames) for track in each.tracks]
     for verdict in wanted:
         piece, film = verdict.piece, task.folder / film_name(verdict, task.settings)
-        if not film.is_file():
+        if not held(film):
             audio = read_sound(task.folder / SOUND, piece.first * SAMPLES_PER_FRAME, piece.last * SAMPLES_PER_FRAME)
             with replacing(film) as temporary:
                 how = task.settings.reference, task.settings.extracting

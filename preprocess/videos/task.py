@@ -8,12 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import soundfile
+from safetensors import SafetensorError, safe_open
+
 from preprocess.videos.journal import FILE, Journal, Verdict
 from preprocess.videos.records import Piece, Source
 from preprocess.videos.settings import Settings, fingerprint
 
 VERSION = "1"  # of what look and move compute: another number does it again
 SOUND = "sound.flac"
+BLOCK_SAMPLES = 1 << 20
 CHANGED = "it changed, or was gone, while it was worked on; type the same command again"
 
 
@@ -59,9 +63,26 @@ class Task:
 
 
 def settled(task: Task) -> bool:
-    """Whether this file was done by the same settings, and has not changed."""
+    """Whether this file was done by the same settings, and has not changed, and what was made of it is there."""
     journal = Journal.open(task.folder, task.source.path)
-    return journal.settled(task.asked(journal))
+    return journal.settled(task.asked(journal)) and all(map(held, _made(task.folder, journal)))
+
+
+def _made(folder: Path, journal: Journal) -> list[Path]:
+    """What packing and the report will read."""
+    names = [(journal.rejected or {}).get("picture"), *(verdict.picture for verdict in journal.verdicts)]
+    clips = [verdict.file for verdict in journal.verdicts if verdict.code is None]
+    if journal.rejected is None and clips:
+        names += [SOUND, *clips]
+    return [folder / name for name in names if name is not None]
+
+
+def held(path: Path) -> bool:
+    """Whether the file is there and holds something: a crash of the machine leaves empty ones."""
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
 
 
 def look_file(folder: Path, done: str, number: int) -> Path:
@@ -73,13 +94,30 @@ def film_name(verdict: Verdict, settings: Settings) -> str:
 
 
 def start_again(folder: Path, journal: Journal) -> None:
-    """Forget all but the probe: what is there may be what made a stage fail, like a file that a crash left empty."""
-    journal.sound = journal.looked = journal.moved = None
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path)
-        elif path.name != FILE:
+    """Forget what was done, but for files that can be read, which may have cost hours: what made a stage fail may be
+    a file that a crash left empty or torn."""
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and path.name != FILE and not _readable(path):
             path.unlink()
+    journal.looked = journal.moved = journal.rejected = None
+    if not (folder / SOUND).is_file():
+        journal.sound = None
+    journal.write()
+
+
+def _readable(path: Path) -> bool:
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, "numpy") as file:
+                for name in file.keys():  # noqa: SIM118, it is no dictionary
+                    file.get_tensor(name)
+        elif path.suffix == ".flac":
+            with soundfile.SoundFile(path) as file:
+                for _ in file.blocks(BLOCK_SAMPLES):
+                    pass
+    except (OSError, SafetensorError, soundfile.LibsndfileError):
+        return False
+    return held(path)
 
 
 def forget_unused(task: Task) -> None:
