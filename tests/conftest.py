@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from joyvasa.data.keyed import generator
 from joyvasa.data.shard_writer import write_dataset
 from joyvasa.data.shards import Clip, DatasetInfo
 from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME
+
+# What a shell starts in the background ignores Ctrl-C, and so would the programs that the tests send it to.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SPEAKERS = {"anna": "train", "boris": "train", "carla": "validation"}
 CLIPS = {"train": 4, "validation": 3}
