@@ -6,11 +6,14 @@ Functions return HTML; whatever comes from a file's name, its metadata or an err
 from __future__ import annotations
 
 import base64
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from html import escape
 
 NAME, SENTENCE = 90, 400  # letters shown of a name and of a sentence; the middle of a longer one is left out
+LONGEST = 1500  # letters of what ends in commands
+COMMAND = re.compile(r"`(.+?)`|(python (?:-m joyvasa\.weights|run\.py)(?: [\w:./=-]+)+)")  # what can be typed
 CONTROL = {"Cc", "Cs", "Co", "Zl", "Zp"}  # Unicode's categories of what would not be seen, or would break a line
 TURNING = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they reverse what follows
 # No script, no network: a name that got through `text` could still do nothing.
@@ -40,6 +43,7 @@ p{margin:4px 0;max-width:75ch}.soft{color:var(--soft)}bdi{overflow-wrap:anywhere
 td,th{padding:3px 18px 3px 0;text-align:left;vertical-align:top}th{color:var(--soft);font-weight:500}
 td{border-top:1px solid var(--grid)}.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 td:last-child,th:last-child{padding-right:0}td:not(.n){min-width:9ch}
+code{font:13px ui-monospace,monospace;background:var(--grid);border-radius:3px;padding:0 3px;overflow-wrap:anywhere}
 .charts{display:flex;flex-wrap:wrap;gap:12px}
 .groups,.cards{display:flex;flex-wrap:wrap;gap:8px}.groups{gap:0 8px}.group{min-width:0}
 .card{width:372px;max-width:100%;display:flex;gap:10px;
@@ -57,8 +61,9 @@ svg .grid{stroke:var(--grid)}.bar0{fill:var(--kept)}.bar1{fill:var(--lost)}
 svg line.bound{stroke:var(--bound);stroke-width:1.4;stroke-dasharray:4 3}svg text.bound{fill:var(--bound);
 paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
 @media(max-width:520px){body{padding:14px 12px}td,th{padding-right:12px}.tile{flex:1 1 40%}.chart{width:100%}
-.reasons tr{display:grid;grid-template-columns:1fr 3em 5.4em 4.2em;border-top:1px solid var(--grid);padding:3px 0}
-.reasons td{border:0;padding:0}.reasons th{padding:0}.reasons th:last-child{display:none}
+.stacked tr,.reasons tr{display:grid;border-top:1px solid var(--grid);padding:3px 0;gap:0 8px}
+.stacked td,.reasons td,.stacked th,.reasons th{border:0;padding:0}.stacked td:not(.n){min-width:0}
+.reasons tr{grid-template-columns:1fr 3em 5.4em 4.2em;gap:0}.reasons th:last-child{display:none}
 .reasons td:last-child{grid-column:1/-1;color:var(--soft)}}
 """
 
@@ -75,9 +80,23 @@ def text(value: object, most: int = NAME) -> str:
 
 def plain(value: object, most: int = NAME) -> str:
     """Any string for an attribute or a title: cut in its middle, what cannot be seen spelt out, escaped."""
-    words = shown(value)
-    if len(words) > most:
-        words = f"{words[: most // 2]} … {words[-most // 2 :]}"
+    return _escaped(_cut(shown(value), most))
+
+
+def with_commands(value: object, most: int = LONGEST) -> str:
+    """As `text`, and what can be typed stands out: all between backticks, and command lines of ours."""
+    words, found, at = _cut(shown(value), most), "", 0
+    for each in COMMAND.finditer(words):
+        found += f"{_escaped(words[at : each.start()])}<code>{_escaped(each[1] or each[2])}</code>"
+        at = each.end()
+    return f"<bdi>{found}{_escaped(words[at:])}</bdi>"
+
+
+def _cut(words: str, most: int) -> str:
+    return words if len(words) <= most else f"{words[: most // 2]} … {words[-most // 2 :]}"
+
+
+def _escaped(words: str) -> str:
     return escape("".join(spelt(letter) for letter in words))
 
 

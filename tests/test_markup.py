@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from joyvasa.markup import clock, document, duration, shown, text
+from joyvasa.markup import clock, document, duration, shown, text, with_commands
 
 
 def test_times_in_words():
@@ -25,6 +25,13 @@ def test_times_in_words():
 
 def test_names_that_are_no_utf8_stay_different():
     assert shown("a\udcff") == "a\\udcff" != shown("a\udcfe") and shown("\u6f14") == "\u6f14"
+
+
+def test_what_can_be_typed_stands_out_and_all_is_escaped():
+    said = with_commands("<b> type `python x <y>` or python -m joyvasa.weights pull syncnet; then `z")
+    pull = "<code>python -m joyvasa.weights pull syncnet</code>"
+    assert said == f"<bdi>&lt;b&gt; type <code>python x &lt;y&gt;</code> or {pull}; then `z</bdi>"
+    assert with_commands("`a` " * 4000, 100).count("<code>") < 50 and with_commands("a\u202e") == text("a\u202e")
 
 
 def test_a_page_may_bring_its_own_style():

@@ -23,7 +23,7 @@ TABLE_WIDTH = 120
 
 @dataclass(frozen=True)
 class Score:
-    """A value with the bounds of its 95 % bootstrap interval; `n` clips entered; NaN always comes with a `note`."""
+    """A value with the bounds of its 95 % interval; `n` clips entered; NaN always comes with a `note`."""
 
     value: float
     low: float

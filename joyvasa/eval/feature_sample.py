@@ -23,25 +23,43 @@ def no_sample(limit: int, features: int) -> Tensor:
     return sample
 
 
-def add_to_sample(sample_LP: Tensor, features_ND: Tensor, video: str, seed: int) -> Tensor:
-    """The sample with the features (N, D) of a video; all of a video's are given at once."""
+def numbers_drawn(video: str, samples: int, seed: int) -> np.ndarray:
+    """The numbers (N,) that the feature vectors of a video draw."""
     digest = hashlib.sha256(f"{seed}/{video}".encode()).digest()
-    drawn_N = np.random.default_rng(int.from_bytes(digest)).random(len(features_ND))
-    keys_N1 = torch.from_numpy(drawn_N).to(sample_LP)[:, None]
-    new_NP = torch.cat([keys_N1, features_ND.to(sample_LP)], dim=1)
-    new_NP = new_NP[new_NP[:, 0] < sample_LP[-1, 0]]
-    return _smallest(torch.cat([sample_LP, new_NP]), len(sample_LP)) if len(new_NP) else sample_LP
+    return np.random.default_rng(int.from_bytes(digest)).random(samples)
+
+
+def add_to_sample(sample_LP: Tensor, features_ND: Tensor, video: str, seed: int) -> Tensor:
+    """The sample, in place, with the features (N, D) of a video; all of a video's are given at once.
+
+    Vectors that are no longer kept are written over: no other vector is moved.
+    """
+    places = len(sample_LP)
+    drawn_N = torch.from_numpy(numbers_drawn(video, len(features_ND), seed)).to(sample_LP)
+    order = torch.argsort(torch.cat([sample_LP[:, 0], drawn_N]), stable=True)
+    kept, dropped = order[:places], order[places:]
+    new, freed = kept[kept >= places] - places, dropped[dropped < places]
+    sample_LP[freed, 0] = drawn_N[new]
+    sample_LP[freed, 1:] = features_ND[new.to(features_ND.device)].to(sample_LP)
+    return sample_LP
 
 
 def merge_samples(samples_RLP: Tensor) -> Tensor:
     """The sample (L, P) of all parts together."""
-    return _smallest(samples_RLP.flatten(0, 1), samples_RLP.shape[1])
+    rows_NP = samples_RLP.flatten(0, 1)
+    return rows_NP[torch.argsort(rows_NP[:, 0], stable=True)[: samples_RLP.shape[1]]]
+
+
+def numbers_of(sample_LP: Tensor) -> Tensor:
+    """The numbers of the vectors kept (at most L,), as `vectors_of` has them: from small to large."""
+    return sample_LP[_kept(sample_LP), 0]
 
 
 def vectors_of(sample_LP: Tensor) -> Tensor:
     """The feature vectors kept (at most L, D), float64, in the order of their numbers: a random one."""
-    return sample_LP[torch.isfinite(sample_LP[:, 0]), 1:]
+    return sample_LP[_kept(sample_LP), 1:]
 
 
-def _smallest(rows_NP: Tensor, limit: int) -> Tensor:
-    return rows_NP[torch.argsort(rows_NP[:, 0], stable=True)[:limit]]
+def _kept(sample_LP: Tensor) -> Tensor:
+    """Places, in the order of their numbers."""
+    return torch.argsort(sample_LP[:, 0], stable=True)[: int(torch.isfinite(sample_LP[:, 0]).sum())]

@@ -5,7 +5,8 @@
 
 (arXiv 1801.01401, equation 4; `kernel_inception_distance.py` of stylegan-v.) It may come out below zero.
 
-Shape suffixes: N and M samples, D features, S subsets; chosen_SN is 1 where a sample is in a subset, else 0.
+Shape suffixes: N and M samples, D features, S subsets, G groups of videos; chosen_SN is 1 where a sample is in a
+subset, else 0.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from joyvasa.eval.feature_sample import add_to_sample, merge_samples, no_sample, vectors_of
+from joyvasa.eval.feature_sample import (
+    add_to_sample,
+    merge_samples,
+    no_sample,
+    numbers_drawn,
+    numbers_of,
+    vectors_of,
+)
 from joyvasa.eval.frechet import checked_features, require_samples
 
 BLOCK_ROWS = 1024  # of the kernel's matrix, held at once
@@ -55,6 +63,11 @@ def draw_subsets(samples: int, subsets: int, size: int, rng: np.random.Generator
     return chosen
 
 
+def _drawn_as(side: str, video: str) -> str:
+    """The side is part of the draw: else the same frames of a recording and of its imitation were kept together."""
+    return f"{side}/{video}"
+
+
 class KernelDistance(Metric):
     """Mean of MMD² over subsets, as the KID is published, and its standard deviation over them.
 
@@ -81,8 +94,7 @@ class KernelDistance(Metric):
         """All features (N, D) of one video. Raises ValueError for other shapes, NaN, infinity."""
         name = "real" if real else "generated"
         features_ND = checked_features(features_ND, self.features, video)
-        # The side is part of the draw: else the same frames of a recording and of its imitation were kept together.
-        setattr(self, name, add_to_sample(getattr(self, name), features_ND, f"{name}/{video}", self.seed))
+        setattr(self, name, add_to_sample(getattr(self, name), features_ND, _drawn_as(name, video), self.seed))
 
     def compute(self) -> dict[str, Tensor]:
         sides = {"real": vectors_of(self.real), "generated": vectors_of(self.generated)}
@@ -96,3 +108,41 @@ class KernelDistance(Metric):
         found = squared_mmd(*sides.values(), *chosen)
         totals = {name: torch.tensor(count, device=found.device) for name, count in counts.items()}
         return {"distance": found.mean(), "spread": found.std(correction=0), **totals}
+
+
+class KernelGroups:
+    """Distances of a metric without each of a few groups of its generated videos (`jackknife`).
+
+    Of all vectors kept, not of subsets of them: 100 other subsets of each rest would bring a spread of their own, which
+    a jackknife of ten groups counts ninefold. Every generated video is to be given, to the metric as well.
+    """
+
+    def __init__(self, metric: KernelDistance, groups: int) -> None:
+        self._metric, self._groups = metric, groups
+        self._numbers: list[np.ndarray] = []
+        self._group_of: list[np.ndarray] = []
+
+    def add(self, features_ND: Tensor, *, video: str, group: int) -> None:
+        drawn = numbers_drawn(_drawn_as("generated", video), len(features_ND), self._metric.seed)
+        self._numbers.append(drawn)
+        self._group_of.append(np.full(len(drawn), group))
+
+    def distances(self) -> tuple[float, np.ndarray]:
+        """The distance of all, and (G,) without each group, but for what the real vectors are from each other: it is
+        the same in all. Raises ValueError where fewer than two vectors are left."""
+        real_ND, made_MD = vectors_of(self._metric.real), vectors_of(self._metric.generated)
+        group_M = torch.from_numpy(self._group_of_kept())
+        rest_GM = (group_M != torch.arange(self._groups)[:, None]).to(made_MD)
+        if rest_GM.sum(1).min() < 2:
+            raise ValueError("fewer than two vectors are left without one of the groups of films")
+        chosen_SM = torch.cat([torch.ones_like(rest_GM[:1]), rest_GM])
+        chosen_SN = made_MD.new_ones(len(chosen_SM), len(real_ND))
+        across_S = _kernel_sums(real_ND, made_MD, chosen_SN, chosen_SM) / (len(real_ND) * chosen_SM.sum(1))
+        whole, *left_out = (_mean_within(made_MD, chosen_SM) - 2 * across_S).tolist()
+        return whole, np.array(left_out)
+
+    def _group_of_kept(self) -> np.ndarray:
+        """The group (M,) of every vector that the metric has kept, found by the number that it has drawn."""
+        numbers, group_of = np.concatenate(self._numbers), np.concatenate(self._group_of)
+        order = np.argsort(numbers)
+        return group_of[order][np.searchsorted(numbers[order], numbers_of(self._metric.generated).cpu().numpy())]

@@ -1,28 +1,26 @@
 """Known answers of scores: formulas, planted shifts, numbers of published code. No weights, less than a second.
 
-N windows or samples, D features, S shifts.
+N windows or samples, D features, S shifts, T frames.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 import torch
 
-from joyvasa.eval import motion as motion_scores
-from joyvasa.eval.distribution import frechet_distance as motion_distance
+from joyvasa.eval import lip_crop, lip_track
 from joyvasa.eval.frechet import FrechetDistance, frechet_distance
+from joyvasa.eval.frechet_infinity import FrechetInfinity, extrapolate
 from joyvasa.eval.identity import VideoIdentity
 from joyvasa.eval.kernel_distance import KernelDistance
 from joyvasa.eval.known_answers import Answers, blocks, compared, noise, published, signal
+from joyvasa.eval.lip_track import SYNCNET_RULE
 from joyvasa.eval.mfcc import mfcc
 from joyvasa.eval.protocols import SYNCNET_PROTOCOL
 from joyvasa.eval.quality import decibels, mean_squared_error, ssim
-from joyvasa.eval.reference import ClipMotion, MotionReference
 from joyvasa.eval.sync import clip_sync
-from joyvasa.motion import CHANNELS, EYELIDS
 
 EXACT = 1e-9
 
@@ -54,6 +52,48 @@ def lip_sync() -> Answers:
         yield compared(f"masked distances, moved by {planted}", masked_S, found.masked.curve_S, EXACT)
 
 
+def crops() -> Answers:
+    """The crop of a box of half side s around (x, y): rows y - s ... y + 1.8 s, columns x - 1.4 s ... x + 1.4 s, whole
+    numbers below; 110 outside. s = 80: 224 of both, pixel for pixel. s = 160: 448, halved; pairs are equal."""
+    height, width, side, grey = 300, 360, 224, 110
+    rows, columns = np.indices((height, width)) // 2
+    picture = np.stack([rows, columns, np.zeros_like(rows)], axis=-1).astype(np.uint8)
+    for half, (x, y) in ((80, (100.5, 200.5)), (160, (200, 200))):
+        at = np.arange(side) * half // 80
+        row, column = int(y) - half + at[:, None], int(x) - half * 7 // 5 + at
+        inside = (row < height) & (0 <= column) & (column < width)
+        expected = np.stack(np.broadcast_arrays(row // 2, column // 2, 0), axis=-1)
+        expected = np.where(inside[..., None], expected, grey)
+        place = lip_track.Place(0, 0, x, y, half)
+        yield compared(f"crop of a box of {2 * half} pixels", expected, lip_crop.cut(picture, place, SYNCNET_RULE), 0)
+
+
+def tracks() -> Answers:
+    """A box of 120 pixels that moves by one a frame, unseen in the 24 frames between 39 and 64: one track, on a line
+    between them. With zeros beyond its ends the median of 13 rising numbers is the number itself at the beginning, and
+    in the last six frames the seventh from the end. After a gap of one frame more, or a leap of 40 pixels, which leaves
+    (120 - 40) / (120 + 40) = 0.5 in common, another track begins; after a leap of 39 none does. 100 frames are too few.
+    """
+    frames, side, gap = 126, 120, 25
+
+    def followed(boxes: dict[int, int]) -> list[lip_track.Place | lip_track.LipTrack]:
+        tracker = lip_track.LipTracker(SYNCNET_RULE)
+        found = [each for at, x in boxes.items() for each in tracker.add(at, [(x, 140.0, x + side, 140.0 + side)])]
+        return found + tracker.cut()
+
+    *places, track = followed({at: 40 + at for at in range(frames) if not 40 <= at < 39 + gap})
+    x_T = 100 + np.minimum(np.arange(frames), frames - 7)
+    expected = np.stack([np.arange(frames), x_T, np.full(frames, 200), np.full(frames, side / 2)], axis=1)
+    yield compared("a face followed", expected, [(each.frame, each.x, each.y, each.half) for each in places], EXACT)
+    kept = (track.start, track.stop, track.detections, track.face_px, track.refused is None)
+    yield compared("its track", (0, frames, frames - 24, side, True), kept, EXACT)
+    ways = ({0: 0, gap: 0}, {0: 0, gap + 1: 0}, {0: 0, 1: 39}, {0: 0, 1: 40})
+    counts = [sum(isinstance(each, lip_track.LipTrack) for each in followed(boxes)) for boxes in ways]
+    yield compared("tracks behind gap and leap", (1, 2, 1, 2), counts, 0)
+    taken = [followed(dict.fromkeys(range(seen), 0))[-1].refused is None for seen in (100, 101)]
+    yield compared("tracks of 100 and 101 frames", (False, True), taken, 0)
+
+
 def _around(reach: tuple[float, float], centre: tuple[float, float]) -> torch.Tensor:
     """Four samples (4, 2), a reach to either side of the centre along each axis."""
     steps = torch.tensor([[1, 0], [-1, 0], [0, 1], [0, -1]], dtype=torch.float64)
@@ -71,6 +111,22 @@ def frechet() -> Answers:
     zeros, flat = torch.zeros(2, dtype=torch.float64), torch.tensor([[1.0, 0], [0, 4]], dtype=torch.float64)
     turned = torch.tensor([[2.5, 1.5], [1.5, 2.5]], dtype=torch.float64)  # by 45 degrees
     yield compared("turned covariances", 10 - 2 * math.sqrt(20.5), frechet_distance(zeros, flat, zeros, turned), EXACT)
+
+
+def frechet_infinity() -> Answers:
+    """The line through the distances of all four samples around a centre from themselves, 0, and of any three of them:
+    the mean lies by 1/3 towards the opposite one, with the scatter 2/9 · 3 along that axis and 2/3 · 3 across."""
+    for ddof in (0, 1):
+        metric = FrechetInfinity(features=2, ddof=ddof, minimum=4, limit=8, smallest=3, points=2, seed=0)
+        for real in (True, False):
+            metric.update(_around((1, 1), (0, 0)), real=real, video="one")
+        all_four, along, across = 2 / (4 - ddof), 2 / 3 / (3 - ddof), 2 / (3 - ddof)
+        three = 1 / 9 + sum((math.sqrt(each) - math.sqrt(all_four)) ** 2 for each in (along, across))
+        found, slope = metric.compute(), three / (1 / 3 - 1 / 4)
+        line = [-slope / 4, slope]
+        yield compared(f"limit and slope, n - {ddof}", line, [found["distance"], found["slope"]], EXACT)
+    sizes = np.array([512, 700, 1000, 2048])
+    yield compared("a line in 1 / n", [3, 40], extrapolate(sizes, 3 + 40 / sizes), EXACT)
 
 
 def kernel() -> Answers:
@@ -107,36 +163,3 @@ def structure() -> Answers:
     other = ((fine.astype(int) + one) // 2).astype(np.uint8)
     found = ssim(torch.from_numpy(one), torch.from_numpy(other))
     yield compared("torchmetrics' number", published("ssim")["values"], found, EXACT)
-
-
-def motion() -> Answers:
-    """Waves: twice as wide, twice as fast, two frames late; blinks that are counted."""
-    period, late = 50, 2
-    time = np.arange(4 * period + 3)  # third differences over whole periods
-    slow, fast = (0.1 * np.sin(2 * np.pi * time * each / period) for each in (1, 2))
-    still = np.zeros((len(time), CHANNELS), np.float32)
-    truth = _moved(still, slow)
-    truth[:, [3 * lid + 1 for lid in EYELIDS]] += np.isin(time % period, (10, 11, 12))[:, None]
-    reference = replace(MotionReference.fit([truth]), std=np.ones(CHANNELS), mean=np.zeros(CHANNELS))
-    clip = ClipMotion("wave", truth, None, truth)
-
-    def scores(generated: np.ndarray) -> dict[str, np.ndarray]:
-        return motion_scores.per_clip([replace(clip, generated=generated)], reference)
-
-    equal, wide, quick = scores(truth), scores(2 * truth), scores(_moved(still, fast))
-    shifted = scores(np.concatenate([truth[:1].repeat(late, 0), truth[:-late]]))
-    names = ("lip_pc1", "std_ratio_lips", "std_ratio_pose", "jerk_ratio_lips")
-    yield compared("equal motions", [[1.0]] * 4, [equal[name] for name in names], EXACT)
-    yield compared("twice as wide", [[1.0], [2.0], [2.0], [2.0]], [wide[name] for name in names], 1e-6)
-    ratio = (math.sin(2 * math.pi / period) / math.sin(math.pi / period)) ** 3
-    yield compared("jerk of waves twice as fast", [ratio], quick["jerk_ratio_lips"], 1e-5)
-    yield compared("two frames late", [late], shifted["sync_offset_frames"], 0)
-    yield compared("blinks a minute", [4 * 60 * 25 / len(time)], equal["blink_rate"], EXACT)
-    wider = motion_distance(np.zeros(2), np.diag([1.0, 9]), np.array([3.0, 4]), np.diag([4.0, 0]))
-    yield compared("distance of motions", 25 + 1 + 9, wider, EXACT)
-
-
-def _moved(still_TC: np.ndarray, wave_T: np.ndarray) -> np.ndarray:
-    """Every channel but the lids follows the wave."""
-    lids = np.isin(np.arange(CHANNELS) // 3, EYELIDS) & (np.arange(CHANNELS) < 63)
-    return (still_TC + wave_T[:, None] * ~lids).astype(np.float32)

@@ -53,6 +53,16 @@ def merge_moments(moments_RPP: Tensor) -> Tensor:
     return merged
 
 
+def without(moments_PP: Tensor, part_PP: Tensor) -> Tensor:
+    """Moments (P, P) of what is left when a part of it, and not all, is taken away."""
+    counts, left = (moments_PP[0, 0], part_PP[0, 0]), moments_PP[0, 0] - part_PP[0, 0]
+    found = moments_PP - part_PP
+    found[0, 1:] = mean_D = (counts[0] * moments_PP[0, 1:] - counts[1] * part_PP[0, 1:]) / left
+    shift_D = part_PP[0, 1:] - mean_D
+    found[1:, 1:].addr_(shift_D * (-left * counts[1] / counts[0]), shift_D)
+    return found
+
+
 def count_of(moments_PP: Tensor) -> int:
     return int(moments_PP[0, 0])
 

@@ -132,12 +132,15 @@ KID = Kernel(
     subsets=100, subset_size=1000, seed=0,
 )  # fmt: skip
 KVD_16 = replace(KID, metric="kvd", name="kvd-16", network=I3D_HUB, sampling=ONE_CLIP)
+# For some hundred films, of which the published sizes are too many: unbiased at any size, all clips of a film, ours.
+EVERY_CLIP = replace(ONE_CLIP, per_video=None, real_start="first", most=None)
+KID_OF_100 = replace(KID, name="kid-of-100", subset_size=100)
+KVD_16_OF_100 = replace(KVD_16, name="kvd-16-of-100", sampling=EVERY_CLIP, subset_size=100)
 # arXiv 1911.07023: 15 points from 5000 samples up, of 50,000.
 FID_INFINITY = FrechetInfinity(
     metric="fid-infinity", name="fid-infinity", revision=1, of=FID, limit=50_000, smallest=5000, points=15, seed=0
 )
 # 2048 clips are too few to start from 5000: every clip of a video counts, and the smallest subset is ours.
-EVERY_CLIP = replace(ONE_CLIP, per_video=None, real_start="first", most=None)
 FVD_INFINITY_16 = replace(
     FID_INFINITY, metric="fvd-infinity", name="fvd-infinity-16", smallest=512,
     of=replace(STYLEGAN_V_16, name="stylegan-v-16-all", sampling=EVERY_CLIP),
@@ -198,7 +201,7 @@ PROTOCOLS: dict[str, Protocol] = {
     each.name: each
     for each in (
         *REFERENCE_SYNC, *MASKED_SYNC, FID, FID_INFINITY, KID, STYLEGAN_V_16, STYLEGAN_V_128, STYLEGAN_V_128_BY_8,
-        TATS_16, PIERGIAJ_16, FVD_INFINITY_16, KVD_16, CSIM,
+        TATS_16, PIERGIAJ_16, FVD_INFINITY_16, KVD_16, KID_OF_100, KVD_16_OF_100, CSIM,
         CSIM_FIRST_FRAME, PSNR, SSIM, LPIPS, MOTION,
     )
 }  # fmt: skip

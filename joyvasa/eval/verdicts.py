@@ -1,54 +1,65 @@
-"""Whether a metric's numbers can be trusted here and now: by known answers, by the files of its judge, and by what was
-accepted before.
-
-Accepted answers are kept beside the weights, in verdicts.json, with the hash of the files and that of the code: what
-was found with others counts for nothing.
+"""Whether a metric's numbers can be trusted here and now: by known answers, by the files of its judge, and by what
+task=accept heard of it before (`verdicts_kept`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 from joyvasa import weights
-from joyvasa.eval import known_judges, known_scores
+from joyvasa.eval import known_judges, known_motion, known_scores
 from joyvasa.eval.known_answers import Answer, Questions, ask
-from joyvasa.media import replacing
-from joyvasa.weight_store import COMMAND, Record, check, records, root
+from joyvasa.eval.protocols import HAAR, SCRFD
+from joyvasa.eval.verdicts_kept import kept, recall, remember
+from joyvasa.weight_store import COMMAND, Record, check, file, records
 
 VERIFIED, UNVERIFIED, WRONG = "verified", "unverified", "WRONG"
 CLIP = "syncnet_clip"  # under which the verdict on the authors' clip is kept
-ACCEPT_CLIP = "python run.py task=accept reference=PATH"
+ACCEPT = "python run.py task=accept"
+ACCEPT_CLIP = f"{ACCEPT} reference=PATH"
 SAID_MOST = 2  # wrong answers that are spelt out; the others are counted
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What is asked of a metric. entry: of the registry, whose network judges; None for a metric without weights."""
+    """What is asked of a metric. entry: of the registry, whose network judges; None for a metric without weights.
+    extent: says how far `verified` goes, where it is not the whole of the published protocol."""
 
     questions: tuple[Questions, ...]
     entry: str | None = None
+    extent: Callable[[], str] | None = None
 
 
+def _faces() -> str:
+    """Lip sync's published detector is not here, whatever else is."""
+    network, seen = SCRFD.network, SCRFD.detector
+    try:
+        file(network.entry, network.files[0])
+    except (OSError, ValueError):
+        seen = HAAR.detector
+    return f"network and score verified; faces by {seen}, not the published S3FD"
+
+
+_LIPS = (known_scores.cepstra, known_scores.lip_sync, known_scores.crops, known_scores.tracks)
+_INFINITY = (known_scores.frechet, known_scores.frechet_infinity)
 METRICS: dict[str, Metric] = {
-    "lipsync": Metric((known_scores.cepstra, known_scores.lip_sync), "syncnet"),
+    "lipsync": Metric(_LIPS, "syncnet", _faces),
     "fid": Metric((known_scores.frechet,), "inception"),
+    "fid-infinity": Metric(_INFINITY, "inception"),
     "kid": Metric((known_scores.kernel,), "inception"),
     "fvd (i3d_videogpt)": Metric((known_scores.frechet,), "i3d_videogpt"),
     "fvd (i3d)": Metric((known_scores.frechet,), "i3d"),
+    "fvd-infinity": Metric(_INFINITY, "i3d_videogpt"),
     "kvd": Metric((known_scores.kernel,), "i3d_videogpt"),
     "csim": Metric((known_scores.identity, known_judges.alignment), "insightface"),
     "psnr": Metric((known_scores.psnr,)),
     "ssim": Metric((known_scores.structure,)),
     "lpips": Metric((), "lpips"),
     "mfcc": Metric((known_scores.cepstra,)),
-    "motion": Metric((known_scores.motion,)),
+    "motion": Metric(known_motion.EVERYTHING),
 }
 
 
@@ -83,9 +94,7 @@ def held(entry_name: str) -> Held:
         return Held(Verdict(WRONG, str(error)))
     if damaged:
         return Held(Verdict(WRONG, f"{'; '.join(damaged)}; delete it, then {COMMAND} pull {entry_name}"))
-    known = records(entry)
-    foreign = [each.name for each in entry.files if not _is_published(known[each.name])]
-    if foreign:
+    if foreign := _foreign(entry_name):
         advice = f"to get the published ones delete them and {COMMAND} pull {entry_name}"
         return Held(Verdict(UNVERIFIED, f"let in by hand: {', '.join(foreign)}; {advice}"))
     unpinned = [each.name for each in entry.files if each.sha256 is None]
@@ -100,6 +109,13 @@ def digest_of(entry_name: str) -> str:
     if any(each.name not in known for each in entry.files):
         return ""
     return hashlib.sha256("".join(known[each.name].sha256 for each in entry.files).encode()).hexdigest()
+
+
+def _foreign(entry_name: str) -> list[str]:
+    """Files that were let in by hand."""
+    entry = weights.get(entry_name)
+    known = records(entry)
+    return [each.name for each in entry.files if each.name in known and not _is_published(known[each.name])]
 
 
 def _is_published(record: Record) -> bool:
@@ -123,7 +139,10 @@ class Examiner:
         answers += self._network(metric.entry)
         if not all(each.right for each in answers):
             return _judged(answers)
-        return self._with_weights(metric.entry, answers)
+        found = self._with_weights(metric.entry, answers)
+        if metric.extent and found.state == VERIFIED:
+            return Verdict(VERIFIED, f"{metric.extent()}; {found.detail}")
+        return found
 
     def holding(self, entry: str) -> Held:
         """`held`, read once; absent files are looked for again each time."""
@@ -141,8 +160,8 @@ class Examiner:
         found = _judged(answers + self.trained[entry])
         if found.state == WRONG:
             return found
-        if entry == "syncnet" and recall(CLIP, files.sha256, known_judges.code_of(entry)) is None:
-            return _with(Verdict(UNVERIFIED, f"its authors' clip was not scored yet: {ACCEPT_CLIP}"), found.detail)
+        if entry == "syncnet" and (doubt := _doubted_clip(files.sha256)):
+            return _with(doubt, found.detail)
         return _with(found, files.verdict.detail)
 
     def _network(self, entry: str) -> list[Answer]:
@@ -169,32 +188,12 @@ def _counted(answers: list[Answer]) -> str:
     return "1 known answer agrees" if len(answers) == 1 else f"{len(answers)} known answers agree"
 
 
-def _store() -> Path:
-    return root() / "verdicts.json"
-
-
-def _all() -> dict[str, Any]:
-    """What is remembered; a file that cannot be read counts for nothing, as it can be found out again."""
-    try:
-        found = json.loads(_store().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def remember(name: str, weights_sha256: str, code: str, said: Mapping[str, Any]) -> None:
-    """Keep answers that were accepted of an entry, or under CLIP, with what they depend on."""
-    known = _all() | {name: {"weights": weights_sha256, "code": code, "said": dict(said), "when": _now()}}
-    _store().parent.mkdir(parents=True, exist_ok=True)
-    with replacing(_store()) as temporary:
-        temporary.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def recall(name: str, weights_sha256: str, code: str) -> dict[str, Any] | None:
-    """The accepted answers, None where there are none of these files and this code."""
-    known = _all().get(name)
-    fits = isinstance(known, dict) and (known.get("weights"), known.get("code")) == (weights_sha256, code)
-    return known["said"] if fits else None
+def _doubted_clip(weights_sha256: str) -> Verdict | None:
+    """Of SyncNet's clip, where it was scored wrongly or not at all."""
+    known = kept(CLIP, weights_sha256, known_judges.code_of("syncnet"))
+    if known.get("fault"):
+        return Verdict(WRONG, f"its authors' clip: {known['fault']}; {ACCEPT_CLIP} scores it again")
+    return None if known else Verdict(UNVERIFIED, f"its authors' clip was not scored yet: {ACCEPT_CLIP}")
 
 
 def was_accepted(entry: str) -> bool:
@@ -207,11 +206,20 @@ def was_accepted(entry: str) -> bool:
     return bool(digest) and all(recall(name, digest, known_judges.code_of(entry)) is not None for name in names)
 
 
+def doubt(entry: str) -> Verdict | None:
+    """What stands against numbers of this judge, by what is on record; None where it was accepted."""
+    if foreign := _foreign(entry):
+        return Verdict(UNVERIFIED, f"weights {entry} let in by hand: {', '.join(foreign)}")
+    if was_accepted(entry):
+        return None
+    clip = _doubted_clip(digest_of(entry)) if entry == "syncnet" else None
+    if clip and clip.state == WRONG:
+        return clip
+    how = ACCEPT_CLIP if clip else ACCEPT
+    return Verdict(UNVERIFIED, f"weights {entry} were not accepted on this machine with this code: {how}")
+
+
 def accept_judge(entry: str, weights_sha256: str) -> None:
     """Remember what the judge of an entry says now."""
     said = {name: each.tolist() for name, each in known_judges.SAID[entry](known_judges.loading.WEIGHTS).items()}
     remember(entry, weights_sha256, known_judges.code_of(entry), said)
-
-
-def _now() -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S")

@@ -4,6 +4,7 @@ lets the published generator speak and LivePortrait draw, and writes what is ver
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, ListConfig
 from joyvasa.eval.protocol_hash import environment, plain
 from joyvasa.eval.verdicts import METRICS, VERIFIED, WRONG, Examiner
 from joyvasa.models.speech_files import FAMILIES
+from joyvasa.tasks.accept_causes import brief, cause_of, lines
 from joyvasa.tasks.accept_films import Stage, render_step, sample_step
 from joyvasa.tasks.accept_judges import Fetcher, clip_step, encoder_step, metric_step
 from joyvasa.tasks.accept_page import counts, markdown, page
@@ -40,7 +42,7 @@ def accept(cfg: DictConfig, overrides: list[str]) -> int:
     steps += [clip_step(clip, cfg.animate.detector, examiner)]
     steps += [metric_step(name, examiner) for name in METRICS]
     steps += [sample_step(stage, voice), render_step(stage, "human", person), render_step(stage, "animal", animal)]
-    return _go_through(steps, folder)
+    return _go_through(steps, fetcher.unfetched, folder)
 
 
 def _given(path: str | None, key: str) -> Path | None:
@@ -59,17 +61,20 @@ def _photos(image: Any) -> list[Path | None]:
     return [_given(word, "image") for word in [*words, None][:2]]
 
 
-def _go_through(steps: list[Step], folder: Path) -> int:
-    book, here = Book(folder / NAMES[0]), plain(environment())
+def _go_through(steps: list[Step], unfetched: Mapping[str, str], folder: Path) -> int:
+    """unfetched: grows while the first steps fetch."""
+    book, here, causes = Book(folder / NAMES[0]), plain(environment()), {}
     for step in steps:
         outcome, kept = book.go_through(step)
         book.write([each.name for each in steps], here)
         said = f"{outcome.detail} (found {outcome.when}, nothing has changed)" if kept else outcome.detail
+        if cause := cause_of(outcome, unfetched):
+            causes[step.name], said = cause, brief(said)
         print(f"{outcome.state:<10} {step.name:<28} {said}", flush=True)
     outcomes = {each.name: book.outcomes[each.name] for each in steps}
-    write_text(folder / NAMES[1], markdown(outcomes, here))
-    write_text(folder / NAMES[2], page(outcomes, here, folder))
-    print(f"{counts(outcomes)}; written to {folder / NAMES[2]}")
+    write_text(folder / NAMES[1], markdown(outcomes, causes, here))
+    write_text(folder / NAMES[2], page(outcomes, causes, here, folder))
+    print("\n".join([*lines(causes), f"{counts(outcomes)}; written to {folder / NAMES[2]}"]))
     states = {each.state for each in outcomes.values()}
     if states == {VERIFIED}:
         print("everything is verified")

@@ -23,7 +23,8 @@ from joyvasa.eval.lip_track import SYNCNET_RULE, detector_boxes, no_track
 from joyvasa.eval.mfcc import mfcc
 from joyvasa.eval.protocols import SYNCNET_PROTOCOL
 from joyvasa.eval.sync import ClipSync, audio_windows, clip_sync, window_count
-from joyvasa.eval.verdicts import CLIP, METRICS, VERIFIED, WRONG, Examiner, accept_judge, recall, remember
+from joyvasa.eval.verdicts import CLIP, METRICS, VERIFIED, WRONG, Examiner, accept_judge, digest_of
+from joyvasa.eval.verdicts_kept import recall, remember
 from joyvasa.faces.detect import open_detector
 from joyvasa.film_sound import read_film_sound
 from joyvasa.models.judges import load
@@ -38,10 +39,11 @@ PIECE_FRAMES = 50  # of a clip, through the network at once
 
 @dataclass
 class Fetcher:
-    """Pulls entries, and asks no host again that gave no answer."""
+    """Pulls entries, and asks no host again that gave no answer. unfetched: entry -> why it could not be fetched."""
 
     examiner: Examiner
     silent: dict[str, str] = field(default_factory=dict)  # host -> the entry for which it was asked
+    unfetched: dict[str, str] = field(default_factory=dict)
 
     def step(self, name: str) -> Step:
         return Step(f"weights {name}", lambda: self._run(name), lambda: files_of(name))
@@ -57,6 +59,7 @@ class Fetcher:
         hosts = _hosts(name)
         asked = [host for host in hosts if host in self.silent]
         if asked:
+            self.unfetched[name] = self.unfetched[self.silent[asked[0]]]
             raise DownloadError(
                 f"not fetched: {asked[0]} gave no answer for {self.silent[asked[0]]}; "
                 f"`{COMMAND} pull {name}` tries again, `{COMMAND} import PATH --as {name}` takes it from elsewhere"
@@ -69,6 +72,8 @@ class Fetcher:
             refused = error.__cause__ is not None and isinstance(error.__cause__.__cause__, HTTPError)
             if not refused:
                 self.silent |= dict.fromkeys(hosts, name)
+            told = str(error.__cause__ or error)
+            self.unfetched[name] = told.partition(": ")[2] or told  # behind the address
             raise
 
 
@@ -129,14 +134,18 @@ def clip_step(clip: Path | None, detector: str, examiner: Examiner) -> Step:
         answers = [compared(name, expected[name], value, expected["within"][name]) for name, value in got.items()]
         wrong = [str(each) for each in answers if not each.right]
         facts = {name: round(float(value), 3) for name, value in got.items()} | {"way": way}
-        if wrong:
-            return Outcome(WRONG, f"{'; '.join(wrong)}; {way}", facts)
-        remember(CLIP, files.sha256, code_of(JUDGE), facts)
+        fault = "; ".join([*wrong, way]) if wrong else ""
+        remember(CLIP, files.sha256, code_of(JUDGE), facts, fault)
+        if fault:
+            return Outcome(WRONG, fault, facts)
         said = f"offset {score.offset}, distance {score.distance:.3f}, confidence {score.confidence:.3f}"
         return Outcome(VERIFIED, f"{said}, as published; {way}", facts)
 
     def inputs() -> dict[str, str]:
-        return files_of(JUDGE) | {"clip": weights.sha256_of(clip) if clip else "", "code": code_of(JUDGE)}
+        # Another call, with another clip and out=, may have found otherwise since.
+        known = recall(CLIP, digest_of(JUDGE), code_of(JUDGE)) is not None
+        seen = {"clip": weights.sha256_of(clip) if clip else "", "code": code_of(JUDGE), "kept": str(known)}
+        return files_of(JUDGE) | seen
 
     return Step("syncnet clip", run, inputs)
 

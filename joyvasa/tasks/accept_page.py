@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from joyvasa.eval.verdicts import UNVERIFIED, VERIFIED, WRONG
-from joyvasa.markup import document, image, plain, table, text
+from joyvasa.markup import LONGEST, document, image, plain, table, text, with_commands
+from joyvasa.tasks.accept_causes import Cause, brief
+from joyvasa.tasks.accept_causes import lines as shared
 from joyvasa.tasks.accept_step import Outcome
 
 HEADING = "What is verified here"
 STATES = (VERIFIED, UNVERIFIED, WRONG)
 # Headings by how the names of steps begin; the last takes the others.
 GROUPS = {"Files": "weights ", "Scores": ("metric ", "syncnet "), "At work": ""}
-LONGEST = 1500  # letters shown of a reason: its commands stand at its end
-COMMAND = re.compile(r"`(.+?)`|(python (?:-m joyvasa\.weights|run\.py)(?: [\w:./=-]+)+)")
 STYLE = """
 .verified{color:var(--kept);font-weight:600}.unverified{color:var(--soft)}.WRONG{color:var(--bound);font-weight:600}
 .wide table{width:100%}.wide th:nth-child(1){width:11ch}.wide th:nth-child(2){width:27ch}
 .wide th:nth-child(4){width:17ch}
 .wide td{overflow-wrap:anywhere}.wide td:nth-child(4){color:var(--soft)}
-code{font:13px ui-monospace,monospace;background:var(--grid);border-radius:3px;padding:0 3px}
 .sheets figure{max-width:640px;margin:0 0 14px}.sheets figure img{aspect-ratio:auto}a{color:var(--kept)}
-@media(max-width:520px){.wide tr{display:grid;grid-template-columns:11ch 1fr;border-top:1px solid var(--grid)}
-.wide td{border:0}.wide td:nth-child(3){grid-column:1/-1}.wide td:nth-child(4),.wide th:nth-child(n+3){display:none}}
+@media(max-width:520px){.wide tr{grid-template-columns:11ch minmax(0,1fr)}
+.wide td:nth-child(3){grid-column:1/-1}.wide td:nth-child(4),.wide th:nth-child(n+3){display:none}}
 """
 
 
@@ -38,12 +36,18 @@ def _counted(outcomes: Mapping[str, Outcome]) -> dict[str, int]:
     return {state: states.count(state) for state in STATES}
 
 
-def markdown(outcomes: Mapping[str, Outcome], environment: Mapping[str, object]) -> str:
-    lines = [f"# {HEADING}", "", counts(outcomes)]
+def markdown(outcomes: Mapping[str, Outcome], causes: Mapping[str, Cause], environment: Mapping[str, object]) -> str:
+    """causes: of the steps that have one; it is said once, at the top, and their rows are short."""
+    lines = [f"# {HEADING}", "", counts(outcomes), *[f"\n{_cell(each)}" for each in shared(causes)]]
     for heading, names in _groups(outcomes).items():
-        rows = [f"| {outcomes[each].state} | {each} | {_cell(outcomes[each].detail)} |" for each in names]
+        said = {each: _said(each, outcomes[each], causes) for each in names}
+        rows = [f"| {outcomes[each].state} | {each} | {_cell(said[each])} |" for each in names]
         lines += ["", f"## {heading}", "", "| state | what | why, and what to type |", "|---|---|---|", *rows]
     return "\n".join([*lines, "", "## Environment", "", *[f"- {line}" for line in _environment(environment)], ""])
+
+
+def _said(name: str, outcome: Outcome, causes: Mapping[str, Cause]) -> str:
+    return brief(outcome.detail) if name in causes else outcome.detail
 
 
 def _cell(words: str) -> str:
@@ -64,16 +68,20 @@ def _environment(environment: Mapping[str, object]) -> list[str]:
     return [f"{name}: {value}" for name, value in said.items() if name != "class"]
 
 
-def page(outcomes: Mapping[str, Outcome], environment: Mapping[str, object], folder: Path) -> str:
-    """One page that fetches nothing; pictures are those of the steps' files that end in .jpg."""
+def page(
+    outcomes: Mapping[str, Outcome], causes: Mapping[str, Cause], environment: Mapping[str, object], folder: Path
+) -> str:
+    """One page that fetches nothing; pictures are those of the steps' files that end in .jpg. causes: as `markdown`."""
     tiles = [
         f'<div class="tile"><b class="{state if number else UNVERIFIED}">{number}</b><span>{state}</span></div>'
         for state, number in _counted(outcomes).items()
     ]
     body = f'<h1>{HEADING}</h1><div class="tiles">{"".join(tiles)}</div>'
+    body += "".join(f"<p>{with_commands(each)}</p>" for each in shared(causes))
     for heading, names in _groups(outcomes).items():
-        rows = [_row(name, outcomes[name]) for name in names]
-        body += f"<h2>{heading}</h2>{table(('state', 'what', 'why, and what to type', 'when'), rows, ())}"
+        rows = [_row(name, outcomes[name], _said(name, outcomes[name], causes)) for name in names]
+        drawn = table(("state", "what", "why, and what to type", "when"), rows, ())
+        body += f'<h2>{heading}</h2><div class="stacked">{drawn}</div>'
     sheets = [
         _figure(folder / file, name, each)
         for name, each in outcomes.items()
@@ -85,18 +93,9 @@ def page(outcomes: Mapping[str, Outcome], environment: Mapping[str, object], fol
     return document(HEADING, f'{body}<h2>Environment</h2><p class="soft">{lines}</p>', STYLE)
 
 
-def _row(name: str, outcome: Outcome) -> tuple[str, ...]:
+def _row(name: str, outcome: Outcome, said: str) -> tuple[str, ...]:
     state = f'<span class="{outcome.state}">{outcome.state}</span>'
-    return state, text(name), _with_commands(outcome.detail), text(outcome.when)
-
-
-def _with_commands(words: str) -> str:
-    """What can be typed stands out."""
-    found, at = "", 0
-    for each in COMMAND.finditer(words):
-        found += plain(words[at : each.start()], LONGEST) + f"<code>{plain(each[1] or each[2], LONGEST)}</code>"
-        at = each.end()
-    return f"<bdi>{found}{plain(words[at:], LONGEST)}</bdi>"
+    return state, text(name), with_commands(said), text(outcome.when)
 
 
 def _figure(picture: Path, name: str, outcome: Outcome) -> str:

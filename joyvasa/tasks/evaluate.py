@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import sys
 import time
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +34,7 @@ BENCHMARK = "python run.py task=benchmark systems=systems.yaml reference=DIR"
 GENERATED = "generated"
 DRAW_SECONDS = 1.0  # between two drawings of the bar
 RESULTS = ".json"
+STOPPED = 130  # as shells report a program that Ctrl-C ended
 WRITERS = {
     "results.json": write_results,
     "results.csv": write_csv,
@@ -83,7 +87,7 @@ def _score(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) 
     controls = SAID.keys() & (sources.systems.keys() | sources.earlier.keys())
     if controls:
         raise ValueError(f"a system called {min(controls)!r}: that is the name of a control row; give it another")
-    out = Path(cfg.out or Path(cfg.paths.runs, "evaluate", title.replace(" ", "-")))
+    out = Path(cfg.out) if cfg.out else _own(Path(cfg.paths.runs, "evaluate", title.replace(" ", "-")), overrides)
     parts = [(name, read_results(path)) for name, path in sources.earlier.items()]
     if sources.systems:
         first = 0 if sources.first in sources.systems else len(parts)
@@ -95,23 +99,48 @@ def _score(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) 
     return code
 
 
+def _own(folder: Path, overrides: list[str]) -> Path:
+    """The folder, or NAME-2 and so on: where nothing is, or what the same command wrote."""
+    for number in count(1):
+        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            written = json.loads((place / "results.json").read_bytes())["settings"]["command"]
+        except FileNotFoundError:
+            return place
+        except (ValueError, KeyError, TypeError):
+            continue
+        if written == " ".join(overrides):
+            return place
+    raise AssertionError
+
+
 def _measured(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) -> Results:
     rules = Rules(**cfg.evaluate.rules)
     names = choose(_words(cfg.metrics) or list(cfg.evaluate.protocols), _words(cfg.protocol), _defaults(cfg, sources))
     pairing = pair_films(sources.systems, sources.reference, sources.photos)
     devices = find_devices(cfg.evaluate.devices)
+    alone = len(devices) == 1
     setup = Setup(
         protocols=tuple(get(name) for name in names),
         weights=cfg.weights,
         detector=cfg.evaluate.detector,
-        device=devices[0],
+        device=devices[0] if alone else "cpu",  # the processes that read have the others
         has_reference=sources.reference is not None,
+        has_photos=sources.photos is not None,
+        rules=rules,
     )
     plan, store = make_plan(setup), Store(Path(cfg.evaluate.cache))
+    if not alone:
+        plan.forget_networks()
     _announce(plan)
     films = sum(len(group.films) for group in pairing.groups)
     with tqdm(total=films, desc="reading films", unit="film", smoothing=0.05) as bar:
-        reads = read_films(pairing, plan, store, devices, _Shown(bar))
+        try:
+            reads = read_films(pairing, plan, store, devices, _Shown(bar))
+        except KeyboardInterrupt:
+            bar.close()
+            print("stopped; what was read is kept: type the same command again to go on")
+            sys.exit(STOPPED)
     print(_told(reads))
     settings = {"command": " ".join(overrides), "weights": cfg.weights} | OmegaConf.to_container(cfg.evaluate)
     assembler = Assembler(plan, pairing, reads, store, rules, cfg.seed)

@@ -7,7 +7,6 @@ import time
 
 from tqdm import tqdm
 
-
 SCREEN_SECONDS, LOG_SECONDS = 0.1, 30.0  # between two drawings: on a terminal, and where each is a line of a log
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from joyvasa.eval.frechet import FrechetDistance, distance_of_moments, frechet_distance, half_of
+from joyvasa.eval.frechet import FrechetDistance, FrechetGroups, distance_of_moments, frechet_distance, half_of
 from joyvasa.eval.moments import mean_and_covariance, moments_of
 
 WIDTH = 12
@@ -132,6 +132,22 @@ def test_the_metric_is_the_distance_of_all_its_features():
     assert float(result["real_floor"]) == pytest.approx(distance(*halves, ddof=0), rel=1e-9)
     found.reset()
     assert not found.generated.any() and found.generated.dtype == torch.float64
+
+
+def test_without_a_group_of_videos_the_distance_is_that_of_the_others():
+    found = metric()
+    groups, made = FrechetGroups(found, 3), [each for each in videos() if not each[1]]
+    for number, (video, real, features) in enumerate(videos()):
+        found.update(features, real=real, video=video)
+        if not real:
+            groups.add(features, video=video, group=number % 3)
+    whole, left_out = groups.distances()
+    assert whole == float(found.compute()["distance"])
+    group_of = [number % 3 for number, (_, real, _) in enumerate(videos()) if not real]
+    recordings = torch.cat([features for _, real, features in videos() if real]).double()
+    for group, distance_left in enumerate(left_out):
+        rest = [features for (_, _, features), own in zip(made, group_of, strict=True) if own != group]
+        assert distance_left == pytest.approx(distance(torch.cat(rest).double(), recordings), rel=1e-9)
 
 
 def test_too_few_samples_are_refused_with_a_sentence():

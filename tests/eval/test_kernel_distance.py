@@ -6,7 +6,7 @@ import torch
 
 from joyvasa.eval import kernel_distance as module
 from joyvasa.eval.feature_sample import add_to_sample, merge_samples, no_sample, vectors_of
-from joyvasa.eval.kernel_distance import KernelDistance, draw_subsets, squared_mmd
+from joyvasa.eval.kernel_distance import KernelDistance, KernelGroups, draw_subsets, squared_mmd
 
 
 def draw(samples, seed=0, shift=0.0, width=5):
@@ -88,6 +88,23 @@ def test_ranks_and_order_change_nothing_to_the_bit(ranks):
     assert values(whole.compute()) == values(parts[0].compute()) == values(backwards.compute())
 
 
+@pytest.mark.parametrize("limit", [60, 500])
+def test_without_a_group_of_videos_the_distance_is_that_of_the_other_vectors_kept(limit):
+    """Of all of them; what is missing is the same in all: what the real vectors are from each other."""
+    found = metric(limit=limit)
+    groups, group_of = KernelGroups(found, 3), {}
+    for number, (video, real, features) in enumerate(videos()):
+        found.update(features, real=real, video=video)
+        if not real:
+            groups.add(features, video=video, group=number % 3)
+            group_of |= {tuple(vector): number % 3 for vector in features.tolist()}
+    real, made = vectors_of(found.real), vectors_of(found.generated)
+    own = torch.tensor([group_of[tuple(vector)] for vector in made.tolist()])
+    whole, left_out = groups.distances()
+    expected = [mmd(real, made[own != group]) - mmd(real, made) for group in range(3)]
+    np.testing.assert_allclose(left_out - whole, expected, rtol=1e-9)
+
+
 def test_a_sample_with_room_keeps_everything_and_a_full_one_never_grows():
     everything, few = no_sample(500, 5), no_sample(40, 5)
     for video, _, features in videos():
@@ -107,6 +124,16 @@ def test_every_vector_is_as_likely_to_be_kept():
         sample = add_to_sample(no_sample(32, 1), long, "long", seed)
         kept.append(float(vectors_of(add_to_sample(sample, short, "short", seed)).sum()))
     assert np.mean(kept) == pytest.approx(32 * 20 / 320, abs=4 * 1.35 / 200**0.5)
+
+
+def test_a_sample_is_written_in_place_and_only_where_a_vector_goes():
+    sample = no_sample(40, 5)
+    for video, _, features in videos():
+        before = sample.clone()
+        assert add_to_sample(sample, features, video, 0) is sample
+        written = (sample != before).any(1)
+        assert written.sum() <= len(features)
+    assert set(map(tuple, vectors_of(sample).tolist())) <= {tuple(v) for _, _, f in videos() for v in f.tolist()}
 
 
 def test_merging_with_an_empty_sample_changes_nothing():

@@ -36,6 +36,7 @@ SHA = "0123456789abcdef" * 4
 OTHERS = {
     "baselines": "systems to compare with, no metric",
     "bootstrap": "intervals, not the numbers they are around",
+    "jackknife": "as bootstrap",
     "known_": "answers known beforehand, several modules",
     "protocol_hash": "of the hash itself",
     "verdicts": "what became of those answers",

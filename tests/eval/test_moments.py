@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from joyvasa.eval.moments import add_samples, mean_and_covariance, merge_moments, moments_of, no_moments
+from joyvasa.eval.moments import add_samples, mean_and_covariance, merge_moments, moments_of, no_moments, without
 
 WIDTH = 12
 
@@ -48,3 +48,13 @@ def test_merging_is_associative_commutative_and_ignores_the_empty():
         for found in (left, together):
             torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
     assert not merge_moments(torch.stack([no_moments(3), no_moments(3)])).any()
+
+
+@pytest.mark.parametrize("far", [0.0, 1e3])
+def test_what_is_left_of_a_whole_is_what_the_rest_has(far):
+    parts = [draw(n, seed=n, shift=far) for n in (1, 5, 30)]
+    whole = moments_of(torch.cat(parts))
+    for number, part in enumerate(parts):
+        rest = moments_of(torch.cat(parts[:number] + parts[number + 1 :]))
+        torch.testing.assert_close(without(whole, moments_of(part)), rest, rtol=1e-9, atol=1e-9)
+    torch.testing.assert_close(without(whole, no_moments(WIDTH)), whole, rtol=0, atol=0)

@@ -5,11 +5,31 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 
+import cv2
+import numpy as np
 import pytest
 import torch
 
 from joyvasa import weights
-from joyvasa.eval import frechet, identity, kernel_distance, known_answers, mfcc, quality, smoothness, sync, verdicts
+from joyvasa.eval import (
+    beats,
+    closeness,
+    distribution,
+    frechet,
+    frechet_infinity,
+    identity,
+    kernel_distance,
+    known_answers,
+    known_scores,
+    lip_crop,
+    lip_track,
+    lips,
+    mfcc,
+    quality,
+    smoothness,
+    sync,
+    verdicts,
+)
 from joyvasa.eval.verdicts import METRICS, Examiner, accept_judge, held, recall
 from joyvasa.models.judges import arcface, i3d, inception, loading, lpips, syncnet
 from joyvasa.models.judges.lpips import load_lpips
@@ -57,6 +77,24 @@ def resized(image, side, own=inception.resize_tf1):
     return torch.nn.functional.interpolate(image, (side, side), mode="bilinear")
 
 
+def stretched(image, place, rule):
+    return cv2.resize(image, (rule.side, rule.side))
+
+
+def means(rows_T3, frames):
+    shown = np.cumsum(np.pad(rows_T3, ((1, 0), (0, 0))), axis=0)
+    return (shown[frames:] - shown[:-frames]) / frames
+
+
+def absolute(motions, reference):
+    return np.array([[np.abs(one - other).mean() for other in motions] for one in motions])
+
+
+def last(sizes, distances):
+    return float(distances[-1]), 0.0
+
+
+NARROW = replace(lip_track.SYNCNET_RULE, padding=0.3)
 BREAKS = {
     "distance's eps": (sync, "EPS", 1e-5, "lipsync", "distances of a voice moved"),
     "pre-emphasis": (mfcc, "PRE_EMPHASIS", 0.95, "lipsync", "cepstra of python_speech_features"),
@@ -75,6 +113,25 @@ BREAKS = {
     "peak of 1": (quality, "PEAK", 1.0, "psnr", "pictures 1 apart: expected 48.13080361, got "),
     "window of SSIM": (quality, "SSIM_SIGMA", 1.4, "ssim", "torchmetrics' number"),
     "order of jerk": (smoothness, "JERK_ORDER", 2, "motion", "jerk of waves twice as fast"),
+    "reach of a join": (smoothness, "JOIN_REACH", 1, "motion", "jerk at a join: expected 3, got "),
+    "closures": (lips, "closure_counts", lambda *_: lips.ClosureCounts(1, 1, 1), "motion", "closures at p, b, m"),
+    "level of a closure": (lips, "LEVEL", 0.6, "motion", "closures at p, b, m"),
+    "prominence of a closure": (lips, "PROMINENCE", 0.05, "motion", "closures at p, b, m"),
+    "tolerance of a closure": (lips, "TOLERANCE", 1, "motion", "closures at p, b, m"),
+    "margin of a pause": (lips, "PAUSE_MARGIN", 0, "motion", "closures at p, b, m"),
+    "bilabials that are one": (lips, "MERGE_GAP", 1, "motion", "closures at p, b, m"),
+    "closeness": (closeness, "closeness", lambda made, true: np.asarray(made) * 0.5, "motion", "closeness of twice"),
+    "diversity": (distribution, "_distances", absolute, "motion", "diversity between voices: expected 0.7071067812"),
+    "beats of a voice": (beats, "voice_beats", lambda audio: np.arange(3.0), "motion", "onsets of a voice"),
+    "beats of a head": (beats, "head_beats", lambda motion, _: np.arange(3.0), "motion", "beats of a head"),
+    "width of a beat": (beats, "SIGMA_SECONDS", 0.05, "motion", "beats near each other: expected 0.6065306597"),
+    "moves of a voice": (beats, "CHANCE_SHIFTS", 32, "motion", "beats near each other by chance"),
+    "limit of FID": (frechet_infinity, "extrapolate", last, "fid-infinity", "limit and slope, n - 0"),
+    "limit of FVD": (frechet_infinity, "extrapolate", last, "fvd-infinity", "limit and slope, n - 0"),
+    "crop": (lip_crop, "cut", stretched, "lipsync", "crop of a box of 160 pixels"),
+    "padding of a crop": (known_scores, "SYNCNET_RULE", NARROW, "lipsync", "crop of a box of 160 pixels"),
+    "overlap of boxes": (lip_track, "box_overlap", lambda *_: 1.0, "lipsync", "tracks behind gap and leap"),
+    "median of a track": (lip_track, "running_medians", means, "lipsync", "a face followed: expected "),
 }  # fmt: skip
 
 

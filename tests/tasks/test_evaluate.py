@@ -58,6 +58,30 @@ def test_results_of_an_earlier_run_are_a_system(score, films):
     assert values[0] > values[1]
 
 
+def test_another_experiments_results_are_not_written_over(films, run, monkeypatch):
+    monkeypatch.setenv("JOYVASA_WEIGHTS", str(films / "weights"))
+    for one in ("e1", "e2"):
+        (films / one).mkdir()
+        (films / ("ours" if one == "e1" else "theirs")).rename(films / one / "films")
+    words = ("task=evaluate", METRICS, f"reference={films / 'real'}", f"paths.runs={films / 'runs'}")
+    for one in ("e1", "e2", "e1"):
+        assert run(*words, f"generated={films / one / '../../' / films.name / one / 'films'}").code == 0
+    made = sorted(path.name for path in (films / "runs" / "evaluate").iterdir())
+    assert made == ["e1-films-beside-real", "e2-films-beside-real"]
+    assert run(*words, f"generated={films / 'e1' / 'films'}", "seed=1").code == 0
+    made = sorted(path.name for path in (films / "runs" / "evaluate").iterdir())
+    assert made == ["e1-films-beside-real", "e1-films-beside-real-2", "e2-films-beside-real"]
+
+
+def test_ctrl_c_is_told_in_a_sentence(score, films, monkeypatch):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("joyvasa.tasks.evaluate.read_films", stopped)
+    done, _ = score("task=evaluate", f"generated={films / 'ours'}")
+    assert done.code == 130 and "what was read is kept" in done.out and "Traceback" not in done.err
+
+
 def test_too_many_excluded_films_fail_the_run_after_its_report(score, films):
     (films / "ours" / "1.mkv").unlink()
     done, found = score("task=evaluate", f"generated={films / 'ours'}")

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.controls import LATE, OTHER, REAL_FLOOR, SAID, control_scores
-from joyvasa.eval.films.film_scores import LOWER, QUANTITIES, FilmScore, Rules, score_film
+from joyvasa.eval.films.film_scores import LOWER, QUANTITIES, FilmScore, Rules, score_film, voice_facts
 from joyvasa.eval.films.gauge import Reading, Unfit
 from joyvasa.eval.films.pairing import REFERENCE, Pairing
 from joyvasa.eval.films.passing import FilmRead
 from joyvasa.eval.films.plan import PICTURE, Asked, Plan
+from joyvasa.eval.films.readings import LazyReadings, reading_of
 from joyvasa.eval.films.results import ALL, Column, Difference, Film, Results
-from joyvasa.eval.films.row_scores import Corpus, corpus_score, difference, mean_score, sampling_of
+from joyvasa.eval.films.row_scores import difference, mean_score
 from joyvasa.eval.films.run import Reads
+from joyvasa.eval.films.set_scores import Corpus, SetDistances, sampling_of
 from joyvasa.eval.films.store import Store
 from joyvasa.eval.protocol_fields import LipSync
 from joyvasa.eval.protocol_hash import environment, environment_warnings, plain
@@ -50,6 +52,7 @@ class Assembler:
         self._store, self._rules, self._seed = store, rules, seed
         self._rows: dict[str, _Scored] = {}
         self._scores: dict[str, dict[str, Score]] = {}
+        self._set_differences: dict[tuple[str, str], Score] = {}  # system, column -> from the first system
         self._columns: list[Column] = []
         self._libraries: set[tuple[str, ...]] = set()
 
@@ -100,7 +103,7 @@ class Assembler:
         """Of all films of a row that could be read, one after the other."""
         for key, films in self._reads.items():
             if row in films and films[row].fault is None and instrument in films[row].keys:
-                reading = _reading(self._store, films[row], instrument)
+                reading = reading_of(self._store, films[row], instrument)
                 if reading.libraries:
                     self._libraries.add(reading.libraries)
                 yield key, reading
@@ -128,7 +131,7 @@ class Assembler:
                 self._scores.setdefault(row, {})[column.key] = score
 
     def _score_controls(self, asked: Asked, protocol: LipSync) -> None:
-        readings = _Lazy(self._store, REFERENCE, asked.reference, self._reads)
+        readings = LazyReadings(self._store, REFERENCE, asked.reference, self._reads)
         for row in (LATE, OTHER):
             self._rows.setdefault(row, _Scored()).films[asked.column] = {}
         for row, key, score in control_scores(protocol, readings, self._rules):
@@ -143,12 +146,15 @@ class Assembler:
                 fault = reading.fault or self._other_rate(asked, row, key)
                 if fault is not None:
                     self._rows[row].exclude(key, asked.column, fault)
+        made = {row: partial(self._whole, asked, row, asked.generated) for row in systems}
+        distances = SetDistances(protocol, partial(self._whole, asked, REFERENCE, asked.reference), made)
         for row in systems:
-            made = partial(self._whole, asked, row, asked.generated)
-            found = corpus_score(protocol, partial(self._whole, asked, REFERENCE, asked.reference), made)
+            found = distances.scores(row)
             self._scores.setdefault(row, {})[column.key] = found["distance"]
             if "real_floor" in found:
                 self._scores.setdefault(REAL_FLOOR, {})[column.key] = found["real_floor"]
+        for row in systems[1:]:
+            self._set_differences[row, column.key] = distances.difference(row, systems[0])
 
     def _whole(self, asked: Asked, row: str, instrument: str | None) -> Iterator[tuple[str, Reading]]:
         excluded = {key for key, each in self._rows[row].excluded.items() if asked.column in each}
@@ -159,28 +165,33 @@ class Assembler:
         films = self._reads[key]
         if sampling_of(asked.protocol).frames == 1 or row == REFERENCE or REFERENCE not in films:
             return None
-        readings = [_reading(self._store, films[each], PICTURE) for each in (row, REFERENCE) if films[each].keys]
+        readings = [reading_of(self._store, films[each], PICTURE) for each in (row, REFERENCE) if films[each].keys]
         rates = [reading.facts["fps"] for reading in readings if "fps" in reading.facts]
         if len(rates) < 2 or abs(rates[0] / rates[1] - 1) < SAME_RATE:
             return None
         return f"{rates[0]:g} frames a second (expected the reference's {rates[1]:g})"
 
     def _films_of(self, row: str) -> Iterator[Film]:
-        scored = self._rows[row]
-        shown = REFERENCE if row in (LATE, OTHER) else row
+        """Not those that nobody asked the row for: films of another system, without a counterpart in the reference."""
+        scored, control = self._rows[row], row in (LATE, OTHER)
+        with_photo = REFERENCE if REFERENCE in self._pairing.faults else row
         for group in self._pairing.groups:
-            read = self._reads[group.key].get(shown)
+            read = self._reads[group.key].get(REFERENCE if control else row)
             found = {name: films[group.key] for name, films in scored.films.items() if group.key in films}
             excluded = scored.excluded.get(group.key, {})
-            if row in (LATE, OTHER) and not found and not excluded:
-                continue
-            yield self._film(row, group.key, read, found, excluded)
+            if found or excluded or (read and not control):
+                film = self._film(row, group.key, read, found, excluded)
+                yield replace(film, photo=group.photo_sha256()) if row == with_photo else film
 
     def _film(
         self, row: str, key: str, read: FilmRead | None, found: Mapping[str, FilmScore], excluded: Mapping[str, str]
     ) -> Film:
-        reading = _reading(self._store, read, PICTURE) if read and PICTURE in read.keys else Reading({})
+        reading = reading_of(self._store, read, PICTURE) if read and PICTURE in read.keys else Reading({})
         facts: dict[str, float | str] = dict(reading.facts)
+        for asked in self._plan.asked if read else ():
+            instrument = asked.reference if row in (REFERENCE, LATE, OTHER) else asked.generated
+            if isinstance(asked.protocol, LipSync) and asked.column in excluded and instrument in read.keys:
+                facts |= voice_facts(reading_of(self._store, read, instrument).facts)
         for score in found.values():
             facts |= score.facts
         return Film(
@@ -192,6 +203,8 @@ class Assembler:
             values={f"{name}/{each}": value for name, score in found.items() for each, value in score.values.items()},
             excluded=dict(excluded),
             curves={name: score.curve for name, score in found.items() if score.curve},
+            weights={name: score.weight for name, score in found.items() if score.weight != 1},
+            offsets={name: list(map(float, score.offsets)) for name, score in found.items() if len(score.offsets)},
             picture=reading.arrays["jpeg"].tobytes() if reading.arrays and row not in (LATE, OTHER) else None,
         )
 
@@ -207,20 +220,12 @@ class Assembler:
         for system in systems[1:]:
             for column in self._columns:
                 sides = [self._rows[row].films.get(column.name) for row in (system, systems[0])]
+                score = self._set_differences.get((system, column.key))
                 if None not in sides:
                     score = difference(protocols[column.name], column.quantity, sides[0], sides[1], self._seed)
+                if score is not None:
                     found.append(Difference(system, systems[0], column.key, score))
         return found
-
-
-def _reading(store: Store, read: FilmRead, instrument: str) -> Reading:
-    """What the instrument read of the film, or why it did not."""
-    if instrument in read.faults or read.fault is not None:
-        return Reading({}, fault=read.faults.get(instrument, read.fault))
-    reading = store.get(read.keys[instrument])
-    if reading is None:
-        raise OSError(f"{store.folder}: what was read from {read.path} is gone; type the same command again")
-    return reading
 
 
 def _tried(asked: Asked, reading: Reading, rules: Rules) -> FilmScore | Unfit:
@@ -228,24 +233,3 @@ def _tried(asked: Asked, reading: Reading, rules: Rules) -> FilmScore | Unfit:
         return score_film(asked.protocol, reading, rules)
     except Unfit as error:
         return error
-
-
-class _Lazy(Mapping[str, Reading]):
-    """Readings of a row by key, each read from the disk when it is asked for."""
-
-    def __init__(self, store: Store, row: str, instrument: str | None, reads: Reads) -> None:
-        self._store, self._instrument = store, instrument
-        self._reads = {
-            key: films[row]
-            for key, films in reads.items()
-            if row in films and films[row].fault is None and instrument in films[row].keys
-        }
-
-    def __getitem__(self, key: str) -> Reading:
-        return _reading(self._store, self._reads[key], self._instrument)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._reads)
-
-    def __len__(self) -> int:
-        return len(self._reads)

@@ -1,24 +1,25 @@
 """Results of several runs beside each other: what may stand in one column does, what may not gets a column of its own.
 
-Columns of one name and several hashes are named after their hash (`csim#1f3a…`), and a note says what differs.
+Columns of one name that may not be one are marked (`column_names`), and a note says what differs.
 """
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
-from joyvasa.eval.bootstrap import Score, paired_difference
+from joyvasa.eval.bootstrap import Score
+from joyvasa.eval.films.column_names import Identity, Names, column_names, column_notes, identity, references_of
+from joyvasa.eval.films.film_scores import FilmScore
 from joyvasa.eval.films.results import ALL, Absent, Column, Difference, Film, Results
-from joyvasa.eval.films.words import MARK, bare, listed
-from joyvasa.eval.protocol_hash import comparable, environment_warnings, short
+from joyvasa.eval.films.row_scores import difference
+from joyvasa.eval.films.words import bare, listed
+from joyvasa.eval.protocol_hash import Protocol, environment_warnings
+from joyvasa.eval.protocols import PROTOCOLS
 
-REASONS = 6  # of a difference, shown
+REASONS = 6  # why environments differ, shown
 THIS = "this run"  # the one without a label
 SEED = 0  # of the resampling of paired differences
 
@@ -28,13 +29,16 @@ def merge(named: Sequence[tuple[str, Results]]) -> Results:
 
     A file's only system is called by its label. Other rows of one name have their labels before them, but a control
     that is the same everywhere stays one row. An empty label names nothing: its rows keep their names. Systems of
-    different files are compared film by film where a control row shows that they were measured against the same films.
-    Raises ValueError for no results, and for a label given twice.
+    different files are compared film by film, as those of one run are (`row_scores.difference`), where a control row
+    shows that they were measured against the same films.
+    Raises ValueError for no results, a label given twice, and a metric that is not known.
     """
     labels = [label for label, _ in named]
     if not named or len(set(labels)) < len(labels):
         raise ValueError(f"results to merge called {labels} (expected one or more, each under a name of its own)")
-    parts = [_renamed(label, results, _column_names(named), _row_names(named)[label]) for label, results in named]
+    named = [(label, replace(results, references=references_of(results))) for label, results in named]
+    names, rows = column_names(named), _row_names(named)
+    parts = [_renamed(label, results, names, rows[label]) for label, results in named]
     first = parts[0]
     merged = replace(
         first,
@@ -50,23 +54,9 @@ def merge(named: Sequence[tuple[str, Results]]) -> Results:
         max_excluded=min(part.max_excluded for part in parts),
         settings={label or THIS: part.settings for label, part in zip(labels, parts, strict=True)},
         notes=_notes(named, parts),
+        references=_first_of(part.references for part in parts),
     )
     return replace(merged, differences=_differences(parts, merged))
-
-
-def _column_names(named: Sequence[tuple[str, Results]]) -> dict[tuple[str, str], str]:
-    """(name without hash, digest) -> name: with the hash where there are several."""
-    digests: dict[str, list[str]] = {}
-    for _, results in named:
-        for column in results.columns:
-            found = digests.setdefault(bare(column.name), [])
-            if column.digest not in found:
-                found.append(column.digest)
-    return {
-        (name, digest): name if len(found) == 1 else f"{name}{MARK}{short(digest)}"
-        for name, found in digests.items()
-        for digest in found
-    }
 
 
 def _row_names(named: Sequence[tuple[str, Results]]) -> dict[str, dict[str, str]]:
@@ -88,7 +78,7 @@ def _one_control(row: str, parts: Sequence[Results]) -> bool:
     """Whether a row is a control wherever it is, of the same films, with equal scores where hashes are equal."""
     if any(row in part.systems for part in parts):
         return False
-    found = [_identity(row, part) for part in parts if row in part.controls]
+    found = [_control(row, part) for part in parts if row in part.controls]
     first, *others = found
     return all(
         other.films == first.films
@@ -98,22 +88,22 @@ def _one_control(row: str, parts: Sequence[Results]) -> bool:
 
 
 @dataclass(frozen=True)
-class _Identity:
+class _Control:
     films: dict[str, str | None]
-    scores: dict[tuple[str, str], str]
+    scores: dict[tuple[Identity, str], str]
 
 
-def _identity(row: str, results: Results) -> _Identity:
+def _control(row: str, results: Results) -> _Control:
     films = {film.key: film.sha256 for film in results.films if film.row == row}
     measured = results.scores.get(row, {})
     # As text: NaN is not equal to itself.
-    scores = {(c.digest, c.quantity): repr(measured[c.key]) for c in results.columns if c.key in measured}
-    return _Identity(films, scores)
+    scores = {(identity(results, c), c.quantity): repr(measured[c.key]) for c in results.columns if c.key in measured}
+    return _Control(films, scores)
 
 
-def _renamed(label: str, results: Results, names: Mapping[tuple[str, str], str], rows: Mapping[str, str]) -> Results:
+def _renamed(label: str, results: Results, names: Names, rows: Mapping[str, str]) -> Results:
     """The results with the rows' and the columns' names of the merged ones."""
-    columns = [replace(c, name=names[bare(c.name), c.digest]) for c in results.columns]
+    columns = [replace(c, name=names[bare(c.name), identity(results, c)]) for c in results.columns]
     name = {old.name: new.name for old, new in zip(results.columns, columns, strict=True)} | {ALL: ALL}
     key = {old.key: new.key for old, new in zip(results.columns, columns, strict=True)}
 
@@ -124,6 +114,8 @@ def _renamed(label: str, results: Results, names: Mapping[tuple[str, str], str],
             values={key[each]: value for each, value in old.values.items()},
             excluded={name.get(each, each): reason for each, reason in old.excluded.items()},
             curves={name.get(each, each): curve for each, curve in old.curves.items()},
+            weights={name.get(each, each): weight for each, weight in old.weights.items()},
+            offsets={name.get(each, each): offsets for each, offsets in old.offsets.items()},
         )
 
     return replace(
@@ -138,6 +130,7 @@ def _renamed(label: str, results: Results, names: Mapping[tuple[str, str], str],
             rows[row]: {name.get(k, k): share for k, share in found.items()} for row, found in results.shares.items()
         },
         notes=[f"{label}: {note}" if label else note for note in results.notes],
+        references={name[each]: reference for each, reference in results.references.items()},
     )
 
 
@@ -177,6 +170,9 @@ def _films(parts: Sequence[Results]) -> list[Film]:
             values={**film.values, **same.values},
             excluded={**film.excluded, **same.excluded},
             curves={**film.curves, **same.curves},
+            weights={**film.weights, **same.weights},
+            offsets={**film.offsets, **same.offsets},
+            photo=same.photo or film.photo,
             picture=same.picture or film.picture,
         )  # fmt: skip
     return list(found.values())
@@ -195,16 +191,7 @@ def _absent(labels: Sequence[str], parts: Sequence[Results]) -> list[Absent]:
 
 
 def _notes(named: Sequence[tuple[str, Results]], parts: Sequence[Results]) -> list[str]:
-    stamps = {digest: stamp for part in parts for digest, stamp in part.stamps.items()}
-    digests: dict[str, list[str]] = {}
-    for (name, digest), shown in _column_names(named).items():
-        if shown != name:
-            digests.setdefault(name, []).append(digest)
-    notes = []
-    for name, (first, *others) in digests.items():
-        for other in others:
-            why = listed(comparable(stamps[first], stamps[other]), REASONS)
-            notes.append(f"{name}: {short(first)} and {short(other)} may not be compared: {why}")
+    notes = column_notes(named)
     (label, reference), *rest = named
     for other, results in rest:
         found = environment_warnings(reference.environment, results.environment)
@@ -232,9 +219,27 @@ def _same_reference(one: Results, other: Results) -> bool:
 
 
 def _paired(merged: Results, system: str, baseline: str, column: Column) -> list[Difference]:
-    of = {(f.row, f.key): f.values.get(column.key, math.nan) for f in merged.films if f.row in (system, baseline)}
-    keys = sorted({key for _, key in of})
-    one, other = (np.array([of.get((row, key), math.nan) for key in keys]) for row in (system, baseline))
-    if not (np.isfinite(one) & np.isfinite(other)).any():
-        return []
-    return [Difference(system, baseline, column.key, paired_difference(one, other, SEED))]
+    sides = [_film_scores(merged, row, column) for row in (system, baseline)]
+    score = difference(_protocol_like(column), column.quantity, *sides, SEED)
+    return [Difference(system, baseline, column.key, score)] if score.n else []
+
+
+def _film_scores(results: Results, row: str, column: Column) -> dict[str, FilmScore]:
+    """One number of a row's films, as they were scored."""
+    return {
+        film.key: FilmScore(
+            {column.quantity: film.values[column.key]},
+            weight=film.weights.get(column.name, 1.0),
+            offsets=film.offsets.get(column.name) or [film.values[column.key]],
+        )
+        for film in results.films
+        if film.row == row and column.key in film.values
+    }
+
+
+def _protocol_like(column: Column) -> Protocol:
+    """Any of the metric: what rows differ by is found alike for all of them."""
+    for protocol in PROTOCOLS.values():
+        if protocol.metric == column.metric:
+            return protocol
+    raise ValueError(f"{column.name}: a protocol of {column.metric!r}, which is not known here; update joyvasa")

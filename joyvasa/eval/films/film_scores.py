@@ -42,6 +42,7 @@ QUANTITIES: dict[str, dict[str, tuple[str, str]]] = {
     "ssim": {"ssim": (HIGHER, "")},
     "lpips": {"lpips": (LOWER, "")},
 }
+DECIDING = {"lipsync": ("min_face_rate", "min_loudness_db"), "csim": ("min_face_rate",)}  # of `Rules`, by metric
 WITH_LOST_FACES = ("csim_pessimistic", "face_rate")
 Pair = tuple[np.ndarray, np.ndarray]  # embeddings of lips and voice of a track, each (N, D)
 
@@ -54,6 +55,14 @@ class Rules:
     max_excluded: float
     min_face_rate: float
     min_loudness_db: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.max_excluded <= 1 and 0 <= self.min_face_rate <= 1 and self.min_loudness_db <= 0):
+            raise ValueError(f"evaluate.rules: {self} (expected shares from 0 to 1, and at most 0 dB)")
+
+    def of(self, metric: str) -> dict[str, float]:
+        """Those that decide which films a number is of: they are hashed with its protocol."""
+        return {name: getattr(self, name) for name in DECIDING.get(metric, ())}
 
 
 @dataclass(frozen=True)
@@ -94,6 +103,11 @@ def check_voice(reading: Reading, rules: Rules) -> None:
     _check_faces(facts["face_rate"], rules)
 
 
+def voice_facts(facts: Mapping[str, Any]) -> dict[str, float]:
+    """What is told beside the numbers of lip sync, also of a film that has none; nothing where it was not read."""
+    return {name: facts[name] for name in ("face_rate", "loudness_db") if name in facts}
+
+
 def _check_faces(share: float, rules: Rules) -> None:
     if share < rules.min_face_rate:
         raise Unfit(f"a face in {share:.0%} of the frames (expected at least {rules.min_face_rate:.0%})")
@@ -129,7 +143,7 @@ def score_lips(protocol: LipSync, tracks: Sequence[Pair], facts: Mapping[str, An
     }
     each = protocol.tracks == "each"
     curve_S = np.ma.masked_invalid(np.stack([score.curve_S for score in found])).mean(0).filled(np.nan)
-    told = {"tracks": float(len(found)), "face_rate": facts["face_rate"], "loudness_db": facts["loudness_db"]}
+    told = {"tracks": float(len(found)), **voice_facts(facts)}
     weight, own_offsets = (float(len(found)), offsets) if each else (1.0, [values["offset"]])
     return FilmScore(values, weight, own_offsets, curve_S.tolist(), told)
 

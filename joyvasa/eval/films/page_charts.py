@@ -1,6 +1,7 @@
-"""Charts of the report as inline SVG: intervals of a column, distance by shift, offsets.
+"""Charts of the report as inline SVG: intervals of a column, distance by offset, offsets.
 
-A row has the same colour in all of them: systems in colours, controls in greys with dashed lines.
+A row looks the same in all of them: systems have colours and round dots, controls are grey, and each has a dash and a
+shape of its own.
 """
 
 from __future__ import annotations
@@ -15,7 +16,10 @@ from joyvasa.eval.films.results import SHARE, Column, Film, Results
 from joyvasa.eval.films.words import figure, heading, told
 from joyvasa.markup import plain, text
 
-COLOURS = 6  # of systems, and as many greys of controls; then they come again
+COLOURS = 6  # of systems, and as many kinds of controls; then they come again
+# Dots of controls around (0, 0): the last three are the first three, hollow.
+SQUARE, DIAMOND, TRIANGLE = "M-4-4h8v8h-8z", "M0-5.2l5.2 5.2-5.2 5.2-5.2-5.2z", "M0-5l5.2 9h-10.4z"
+SHAPES = {f"g{place}": (SQUARE, DIAMOND, TRIANGLE)[place % 3] for place in range(COLOURS)}
 NAME, LABEL, RIGHT, TOP, LINE, BOTTOM = 22, 136, 14, 28, 19, 22  # letters of a row's name; pixels
 WIDTH, WIDE, TALL, BAND = 368, 560, 300, 34
 FARTHEST = 15  # frames of offset that are drawn apart; more are counted at the ends
@@ -31,10 +35,16 @@ def key_of(rows: Sequence[str], kind: Mapping[str, str]) -> str:
     """Which line is whose."""
 
     def line(row: str) -> str:
-        drawn = f'<line x1="0" x2="26" y1="6" y2="6" class="curve {kind[row]}"/>'
-        return f'<li><svg width="26" height="12" aria-hidden="true">{drawn}</svg> {text(row, 40)}</li>'
+        drawn = f'<line x1="0" x2="38" y1="6" y2="6" class="curve {kind[row]}"/>{_dot(19, 6, kind[row])}'
+        return f'<li><svg width="38" height="12" aria-hidden="true">{drawn}</svg> {text(row, 40)}</li>'
 
     return f'<ul class="key">{"".join(map(line, rows))}</ul>'
+
+
+def _dot(x: float, y: float, kind: str) -> str:
+    if kind in SHAPES:
+        return f'<path d="{SHAPES[kind]}" transform="translate({x} {y})" class="dot {kind}"/>'
+    return f'<circle cx="{x}" cy="{y}" r="4" class="dot {kind}"/>'
 
 
 class _Scale:
@@ -94,7 +104,7 @@ def _interval(score: Score, x: _Scale, at: float, kind: str) -> str:
     if not (math.isnan(score.low) or math.isnan(score.high)):
         low, high = x(score.low), x(score.high)
         bar = f'<line x1="{low}" x2="{high}" y1="{at}" y2="{at}" class="bar {kind}"/>'
-    return f'<g>{hint}{bar}<circle cx="{x(score.value)}" cy="{at}" r="4" class="dot {kind}"/></g>'
+    return f"<g>{hint}{bar}{_dot(x(score.value), at, kind)}</g>"
 
 
 def _upright(x: _Scale, top: float, bottom: float, count: int) -> list[str]:
@@ -129,20 +139,21 @@ def _mean(values: Sequence[float]) -> float:
 
 
 def curve_chart(name: str, curves: Mapping[str, Sequence[float]], kind: Mapping[str, str]) -> str:
-    """Mean distance by shift (frames), a line a row."""
+    """Mean distance by offset (frames), a line a row: it dips where the offset is. An offset is a shift with the other
+    sign (`joyvasa.eval.sync`)."""
     reach = len(next(iter(curves.values()))) // 2
     x = _Scale([-reach, reach], 46, WIDE - RIGHT, pad=0.02)
     y = _Scale([value for curve in curves.values() for value in curve if math.isfinite(value)], TALL - 40, TOP)
-    parts = [_title("mean distance by shift of the voice"), *_upright(x, TOP, TALL - 40, 7)]
+    parts = [_title("mean distance by offset"), *_upright(x, TOP, TALL - 40, 7)]
     for mark in y.marks(5):
         parts.append(f'<line x1="46" x2="{WIDE - RIGHT}" y1="{y(mark)}" y2="{y(mark)}" class="grid"/>')
         parts.append(f'<text x="40" y="{y(mark) + 3.5}" class="y">{number(mark)}</text>')
     for row, curve in curves.items():
-        finite = [(place - reach, value) for place, value in enumerate(curve) if math.isfinite(value)]
-        points = " ".join(f"{x(shift)},{y(value)}" for shift, value in finite)
+        finite = [(reach - place, value) for place, value in enumerate(curve) if math.isfinite(value)]
+        points = " ".join(f"{x(offset)},{y(value)}" for offset, value in finite)
         parts.append(f'<polyline points="{points}" class="curve {kind[row]}"><title>{plain(row)}</title></polyline>')
     parts.append(f'<text x="{WIDE - RIGHT}" y="{TALL - 8}" class="last">frames</text>')
-    return _svg(WIDE, TALL, f"{name}: distance by shift", parts)
+    return _svg(WIDE, TALL, f"{name}: distance by offset", parts)
 
 
 def offset_chart(column: Column, films: Sequence[Film], rows: Sequence[str], kind: Mapping[str, str]) -> str:

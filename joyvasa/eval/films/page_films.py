@@ -87,7 +87,8 @@ def excluded(results: Results) -> str:
         for each in found[:LISTED]
     ]  # fmt: skip
     more = f'<p class="soft">and {len(found) - LISTED:,} more reasons, see {CSV}</p>' if len(found) > LISTED else ""
-    return _shares(results) + table(["rows", "from", "films", "reason", "which"], rows, (2,)) + more
+    drawn = table(["rows", "from", "films", "reason", "which"], rows, (2,))
+    return f'{_shares(results)}<div class="excluded stacked">{drawn}</div>{more}'
 
 
 def _row(results: Results, row: str) -> str:

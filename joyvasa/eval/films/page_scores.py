@@ -8,12 +8,14 @@ from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.page_charts import curve_chart, intervals, key_of, kinds, mean_curves, offset_chart
 from joyvasa.eval.films.results import OFFSET, Column, Results
 from joyvasa.eval.films.words import (
-    MEANINGS,
+    EARLY,
+    FEWEST,
     bare,
     families,
     first_columns,
     hashes,
     heading,
+    meaning,
     measured,
     notes_of,
     told,
@@ -39,7 +41,8 @@ def _how(results: Results) -> str:
     return (
         '<p class="soft"><span class="up">better</span> and <span class="down">worse</span> than '
         f"{text(results.systems[0], 40)}: the 95 % "
-        "interval of the difference, film by film, does not hold 0.</p>"
+        "interval of the difference, over the films that both have, does not hold 0, and "
+        f"these are {FEWEST} or more.</p>"
     )
 
 
@@ -83,8 +86,11 @@ def _sync(results: Results, name: str, columns: Sequence[Column], rows: Sequence
     curves = mean_curves(results.films, name, rows)
     parts = [curve_chart(name, curves, kind)] if curves else []
     parts += [offset_chart(c, results.films, rows, kind) for c in columns if c.quantity.rpartition("/")[2] == OFFSET]
-    drawn = "".join(parts)
-    return f'<div class="charts">{drawn}</div>{key_of(list(curves), kind) if curves else ""}' if drawn else ""
+    if not any(parts):
+        return ""
+    key = key_of(list(curves), kind) if curves else ""
+    said = f'<p class="soft">Offsets in frames, {EARLY}. Curves dip where the offset is.</p>'
+    return f'<div class="charts">{"".join(parts)}</div>{key}{said}'
 
 
 def grid(results: Results, columns: Sequence[Column], named: bool = False) -> str:
@@ -106,7 +112,7 @@ def grid(results: Results, columns: Sequence[Column], named: bool = False) -> st
 def _heading(column: Column, named: bool) -> str:
     name = f"<small>{text(bare(column.name))}</small>" if named else ""
     below = f"<small><code>{hashes(column)}</code></small>" if named else ""
-    return f'<th class="n" title="{plain(MEANINGS[column.better])}">{name}{text(heading(column))}{below}</th>'
+    return f'<th class="n" title="{plain(meaning(column))}">{name}{text(heading(column))}{below}</th>'
 
 
 def _cell(score: Score | None, verdict: str) -> str:
@@ -128,4 +134,4 @@ def _differences(results: Results, columns: Sequence[Column]) -> str:
     if not rows:
         return ""
     drawn = table(["systems", "number", "difference", "95 % interval", "films", ""], rows, (2, 3, 4))
-    return f"<details><summary>Differences, film by film ({len(rows)})</summary>{drawn}</details>"
+    return f"<details><summary>Differences, over the films that both have ({len(rows)})</summary>{drawn}</details>"

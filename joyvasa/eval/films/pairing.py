@@ -6,12 +6,14 @@ Films are known by their *key*, the path below their folder without its ending, 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from joyvasa.media import FILM_ENDINGS
 from joyvasa.picture import PICTURE_ENDINGS
+from joyvasa.weights import sha256_of
 
 REFERENCE = "ground truth"  # the row of the reference films
 
@@ -24,6 +26,13 @@ class Group:
     films: Mapping[str, Path]
     photo: Path | None
 
+    def photo_sha256(self) -> str | None:
+        """None where there is no photo, or none that can be read."""
+        try:
+            return sha256_of(self.photo) if self.photo else None
+        except OSError:
+            return None
+
 
 @dataclass(frozen=True)
 class Pairing:
@@ -34,9 +43,10 @@ class Pairing:
 
 
 def pair_films(systems: Mapping[str, Path], reference: Path | None, photos: Path | None) -> Pairing:
-    """Groups of all films below the folders.
+    """Groups of all films below the folders, also those of linked folders.
 
-    Raises FileNotFoundError for a folder that is none, ValueError for one without films.
+    Raises FileNotFoundError for a folder that is none, ValueError for one without films, OSError for one that cannot
+    be looked into.
     """
     folders = dict(systems) | ({REFERENCE: reference} if reference else {})
     found = {row: _by_key(folder, FILM_ENDINGS, "videos") for row, folder in folders.items()}
@@ -59,13 +69,23 @@ def _by_key(folder: Path, endings: tuple[str, ...], what: str) -> dict[str, list
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder (expected one with {what})")
     found: dict[str, list[Path]] = {}
-    for path in sorted(folder.rglob("*")):
+    for path in sorted(_files(folder)):
         hidden = path.name.startswith(".")
         if path.suffix.lower() in endings and path.is_file() and not hidden:
             found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
     if not found:
         raise ValueError(f"{folder}: no {what} (expected files ending in {', '.join(endings)})")
     return found
+
+
+def _files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
+    """All files below a folder. A link to a folder that it lies in itself would have no end, and holds nothing new."""
+    above = (*above, os.path.realpath(folder))
+    for path in folder.iterdir():
+        if not path.is_dir():
+            yield path
+        elif os.path.realpath(path) not in above:
+            yield from _files(path, above)
 
 
 def _fault(row: str, key: str, found: Mapping[str, Mapping[str, list[Path]]]) -> str | None:

@@ -14,13 +14,14 @@ from functools import cached_property
 from joyvasa import weight_store, weights
 from joyvasa.eval import quality
 from joyvasa.eval.films.feature_gauge import FeatureInstrument
+from joyvasa.eval.films.film_scores import Rules
 from joyvasa.eval.films.gauge import Instrument
 from joyvasa.eval.films.identity_gauge import IdentityInstrument
 from joyvasa.eval.films.lip_gauge import LipInstrument
 from joyvasa.eval.films.passing import Sides
 from joyvasa.eval.films.quality_gauge import PictureInstrument, QualityInstrument
 from joyvasa.eval.films.results import Absent
-from joyvasa.eval.films.row_scores import Corpus, network_of, sampling_of
+from joyvasa.eval.films.set_scores import Corpus, network_of, sampling_of
 from joyvasa.eval.lip_track import Look, detector_boxes
 from joyvasa.eval.protocol_fields import (
     Detection,
@@ -33,12 +34,14 @@ from joyvasa.eval.protocol_fields import (
     SignalToNoise,
     Structure,
 )
-from joyvasa.eval.protocol_hash import Network, Protocol, hash_of
-from joyvasa.eval.protocols import HAAR, IN_MEMORY, SCRFD, seen_by
+from joyvasa.eval.protocol_hash import UNTRAINED, Network, Protocol, hash_of
+from joyvasa.eval.protocols import HAAR, IN_MEMORY, PHOTO, SCRFD, seen_by
+from joyvasa.eval.verdicts import doubt
 from joyvasa.faces.five_points import ScrfdPoints
 from joyvasa.faces.haar import HaarDetector
 from joyvasa.models.judges import Judge, load
 from joyvasa.models.judges.arcface import ArcFace
+from joyvasa.models.judges.loading import RANDOM
 from joyvasa.models.judges.lpips import NAME as LPIPS_ENTRY
 from joyvasa.models.judges.lpips import load_lpips
 
@@ -49,13 +52,16 @@ PICTURE = "picture"  # the instrument that every film has
 @dataclass(frozen=True)
 class Setup:
     """What is asked for. weights: "auto", or "random:SEED" for judges that are there to show that everything runs;
-    detector: "auto", "insightface" or "haar"; device: of torch. Picklable: every process builds its own plan."""
+    detector: "auto", "insightface" or "haar"; device: of torch; rules: which films count. Picklable: every process
+    builds its own plan."""
 
     protocols: tuple[Protocol, ...]
     weights: str
     detector: str
     device: str
     has_reference: bool
+    has_photos: bool
+    rules: Rules
 
 
 @dataclass(frozen=True)
@@ -81,15 +87,24 @@ class Plan:
     def add(self, protocol: Protocol, known: dict[str, str], made: Instrument, real: Instrument | None) -> None:
         """made, real: what reads the systems' films and the reference's."""
         stamp = protocol.stamp(known, IN_MEMORY)
+        if rules := self.setup.rules.of(protocol.metric):
+            stamp["rules"] = rules
         names = [each and hash_of(dict(each.identity)) for each in (made, real)]
         self.asked.append(Asked(protocol, protocol.column(known), stamp, hash_of(stamp), *names))
+        self.notes += _doubts(protocol, known)
         self.sides.generated[names[0]] = made
         if real is not None:
             self.sides.reference[names[1]] = real
 
+    def forget_networks(self) -> None:
+        """Where other processes read the films, this one needs to know what is asked for, and no judge's memory."""
+        self.sides = Sides({}, {})
+
 
 def make_plan(setup: Setup) -> Plan:
     """Loads every judge that is here. Raises ValueError for weights= and detector= that are none."""
+    if setup.weights != AUTO and not RANDOM.fullmatch(setup.weights):
+        raise ValueError(f"weights={setup.weights} (expected {AUTO}, or random:SEED with SEED a whole number)")
     plan, cabinet = Plan(setup), Cabinet(setup)
     picture = PictureInstrument({"reads": PICTURE, "revision": 1})
     plan.sides = Sides({PICTURE: picture}, {PICTURE: picture})
@@ -101,6 +116,13 @@ def make_plan(setup: Setup) -> Plan:
     if cabinet.remark:
         plan.notes.append(cabinet.remark)
     return plan
+
+
+def _doubts(protocol: Protocol, known: dict[str, str]) -> list[str]:
+    """A sentence for each judge that is not verified; of one with random weights the column's name says it."""
+    column, entries = protocol.column(known), dict.fromkeys(network.entry for network in protocol.networks)
+    found = [] if column.endswith(UNTRAINED) else [doubt(entry) for entry in entries]
+    return [f"{column}: {each.state}: {each.detail}" for each in found if each]
 
 
 def _column(protocol: Protocol) -> str:
@@ -132,6 +154,9 @@ def _add_lips(plan: Plan, cabinet: Cabinet, protocol: LipSync) -> None:
 
 
 def _add_identity(plan: Plan, cabinet: Cabinet, protocol: Identity) -> None:
+    if not (plan.setup.has_photos if protocol.source == PHOTO else plan.setup.has_reference):
+        kind = "photos=DIR" if protocol.source == PHOTO else "photos=DIR or reference=DIR"
+        raise FileNotFoundError(f"needs pictures of whom the films show; give {kind}")
     network, detector = ArcFace(), ScrfdPoints()
     known = cabinet.known(protocol)
     instrument = IdentityInstrument(protocol, known, IN_MEMORY, network, detector)

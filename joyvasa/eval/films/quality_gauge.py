@@ -17,6 +17,7 @@ from joyvasa.thumbnails import SIDE, jpeg
 from joyvasa.video import VideoInfo, shrunk
 
 BATCH_FRAMES = 4
+DAMAGED = "its reference is damaged"  # where there is none, the film is not looked at
 
 
 @dataclass(eq=False)
@@ -34,6 +35,8 @@ class QualityInstrument:
         return {"reads": "quality", **self.protocol.stamp(self.weights, self.decode_path)}
 
     def begin(self, film: OpenFilm) -> QualityGauge:
+        if film.reference is None:
+            raise Unfit(DAMAGED)
         fault = pair_fault(film.info, film.reference)
         if fault:
             raise Unfit(fault)
@@ -47,7 +50,7 @@ class QualityGauge:
 
     def add(self, frame: np.ndarray, reference: np.ndarray | None) -> None:
         if reference is None:
-            raise Unfit("its reference is damaged")
+            raise Unfit(DAMAGED)
         self._held.append((frame, reference))
         if len(self._held) == BATCH_FRAMES:
             self._judge()

@@ -41,8 +41,9 @@ class Film:
 
     key: its name below its folder, without the ending. facts: seconds, frames, fps, width, height, and what metrics say
     beside their numbers (face_rate, tracks). values: by column key; absent where excluded. excluded: reason by
-    `Column.name`, or under ALL. curves: mean distance by shift, by `Column.name` of lip-sync protocols. picture: a JPEG
-    file of its middle frame, not written into results.json.
+    `Column.name`, or under ALL. By `Column.name`, too: weights, how much it counts in means, where that is not 1;
+    of lip sync curves, mean distance by shift, and offsets, of its tracks. photo: sha256 of the source picture, told of
+    the reference film, where there is one. picture: a JPEG file of its middle frame, not written into results.json.
     """
 
     row: str
@@ -53,6 +54,9 @@ class Film:
     values: Mapping[str, float]
     excluded: Mapping[str, str]
     curves: Mapping[str, list[float]] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    offsets: Mapping[str, list[float]] = field(default_factory=dict)
+    photo: str | None = None
     picture: bytes | None = None
 
 
@@ -78,7 +82,9 @@ class Difference:
 class Results:
     """systems: rows in their order, the first is the baseline of `differences`. controls: what each control row is, in
     a sentence. stamps: by digest, as `Protocol.stamp` gives them. scores: row -> column key -> value with interval.
-    shares: row -> column name -> share of its films that were excluded. environment: `plain(Environment)`."""
+    shares: row -> column name -> share of its films that were excluded. environment: `plain(Environment)`. references:
+    of merged results, by column name, what its numbers were measured against; of a run, its films tell it
+    (`column_names.references_of`)."""
 
     title: str
     systems: list[str]
@@ -94,6 +100,7 @@ class Results:
     environment: dict[str, Any]
     settings: dict[str, Any]
     notes: list[str]
+    references: dict[str, str] = field(default_factory=dict)
 
     def too_many_excluded(self) -> list[str]:
         """A sentence for each system and protocol of which more than `max_excluded` was excluded."""

@@ -20,7 +20,7 @@ from joyvasa.eval.protocol_hash import hash_of
 from joyvasa.media import replacing
 
 FILE = "results.json"
-FORMAT = 1
+FORMAT = 2
 _FORMAT, _FILMS = "format", "films"
 _INFINITE = {"inf": math.inf, "-inf": -math.inf}
 
@@ -68,7 +68,7 @@ def _fact(value: float | str) -> Any:
 def read_results(path: Path) -> Results:
     """The results of a file of `write_results`; films have no pictures.
 
-    Raises FileNotFoundError, or ValueError naming the file: no such file, damaged, changed, or of a newer version.
+    Raises FileNotFoundError, or ValueError naming the file: no such file, damaged, changed, or of another version.
     """
     path = Path(path)
     if not path.is_file():
@@ -79,7 +79,9 @@ def read_results(path: Path) -> Results:
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     if version != FORMAT:
-        raise ValueError(f"{path}: results of format {version!r} (this version reads {FORMAT}); update joyvasa")
+        older = isinstance(version, int) and version < FORMAT
+        step = "run task=evaluate again, which reads no film twice" if older else "update joyvasa"
+        raise ValueError(f"{path}: results of format {version!r} (this version reads {FORMAT}); {step}")
     try:
         results = _results(told)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -104,6 +106,7 @@ def _check(path: Path, results: Results) -> None:
     strange += sorted({key for scores in results.scores.values() for key in scores} - keys)
     strange += sorted({key for film in results.films for key in film.values} - keys)
     strange += sorted({each.column for each in results.differences} - keys)
+    strange += sorted(results.references.keys() - {column.name for column in results.columns})
     if strange:
         raise _damaged(path, f"scores of {strange[0]!r}, which is no row and no column of it")
 
@@ -124,6 +127,7 @@ def _results(told: Mapping[str, Any]) -> Results:
         environment=_map(told["environment"]),
         settings=_map(told["settings"]),
         notes=[_word(note) for note in _list(told["notes"])],
+        references=_map(told["references"], _word),
     )
 
 
@@ -146,7 +150,10 @@ def _film(told: Mapping[str, Any]) -> Film:
         facts=facts,
         values=_map(told["values"], _number),
         excluded=_map(told["excluded"], _word),
-        curves=_map(told["curves"], lambda curve: [_number(value) for value in _list(curve)]),
+        curves=_map(told["curves"], _numbers),
+        weights=_map(told["weights"], _number),
+        offsets=_map(told["offsets"], _numbers),
+        photo=told["photo"],
     )
 
 
@@ -166,6 +173,10 @@ def _word(value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{str(value)[:60]!r} (expected words)")
     return value
+
+
+def _numbers(value: Any) -> list[float]:
+    return [_number(each) for each in _list(value)]
 
 
 def _number(value: Any) -> float:

@@ -1,31 +1,19 @@
-"""A row's number in a column, with its interval: films are drawn anew, never clips or tracks of one film apart.
+"""A row's mean in a column, with its interval: films are drawn anew, never clips or tracks of one film apart.
 
 K films, R resamples.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from joyvasa.eval.bootstrap import Estimate, Score, interval, join_notes, ratio_of, resample_weights
 from joyvasa.eval.films.film_scores import FilmScore
-from joyvasa.eval.films.gauge import Reading
 from joyvasa.eval.films.results import OFFSET
-from joyvasa.eval.frechet import FrechetDistance
-from joyvasa.eval.frechet_infinity import FrechetInfinity
-from joyvasa.eval.kernel_distance import KernelDistance
-from joyvasa.eval.protocol_fields import Frechet, Kernel, LipSync, Sampling
-from joyvasa.eval.protocol_fields import FrechetInfinity as FrechetInfinityProtocol
-from joyvasa.eval.protocol_hash import Network, Protocol
-
-NO_INTERVAL = "no interval: distances between sets of films are not resampled"
-Corpus = Frechet | FrechetInfinityProtocol | Kernel
-Films = Callable[[], Iterable[tuple[str, Reading]]]  # name and reading of every film that counts, anew at each call
+from joyvasa.eval.protocol_fields import LipSync
+from joyvasa.eval.protocol_hash import Protocol
 
 
 def mean_score(protocol: Protocol, quantity: str, films: Mapping[str, FilmScore], seed: int) -> Score:
@@ -79,60 +67,3 @@ def difference(
     mine, theirs = (_estimate(protocol, quantity, side, finite) for side in sides)
     draws_RK = resample_weights(finite, seed)
     return interval(lambda weights_RK: mine(weights_RK) - theirs(weights_RK), draws_RK, len(finite), note)
-
-
-def corpus_score(protocol: Corpus, real: Films, made: Films) -> dict[str, Score]:
-    """`distance`, and `real_floor` where the protocol has one: of one half of the real films from the other.
-
-    Too few samples: NaN, and the reason.
-    """
-    metric, counts = _metric(protocol), {}
-    for side, films in (("real", real), ("made", made)):
-        names = _chosen(films, sampling_of(protocol))
-        counts[side] = len(names)
-        for name, reading in films():
-            if name in names:
-                features_ND = torch.from_numpy(reading.arrays["features"])
-                metric.update(features_ND, real=side == "real", video=name)
-    try:
-        found: dict[str, Tensor] = metric.compute()
-    except ValueError as error:
-        return {"distance": Score(np.nan, np.nan, np.nan, counts["made"], str(error))}
-    scores = {"distance": Score(float(found["distance"]), np.nan, np.nan, counts["made"], NO_INTERVAL)}
-    if "real_floor" in found:
-        floor = float(found["real_floor"])
-        note = NO_INTERVAL if np.isfinite(floor) else "a half of the reference films has no covariance: give more"
-        scores["real_floor"] = Score(floor, np.nan, np.nan, counts["real"], note)
-    return scores
-
-
-def sampling_of(protocol: Corpus) -> Sampling:
-    return protocol.of.sampling if isinstance(protocol, FrechetInfinityProtocol) else protocol.sampling
-
-
-def network_of(protocol: Corpus) -> Network:
-    return protocol.of.network if isinstance(protocol, FrechetInfinityProtocol) else protocol.network
-
-
-def _chosen(films: Films, sampling: Sampling) -> set[str]:
-    """Names of the films that count: all, or as many as give `most` samples, in an order drawn by their names."""
-    sizes = {name: len(reading.arrays["features"]) for name, reading in films()}
-    if sampling.most is None:
-        return set(sizes)
-    chosen, left = set(), sampling.most
-    for name in sorted(sizes, key=lambda name: hashlib.sha256(f"{sampling.seed}/{name}".encode()).digest()):
-        if sizes[name] <= left:
-            chosen.add(name)
-            left -= sizes[name]
-    return chosen
-
-
-def _metric(protocol: Corpus) -> FrechetDistance | FrechetInfinity | KernelDistance:
-    width = network_of(protocol).features
-    if isinstance(protocol, Frechet):
-        return FrechetDistance(features=width, ddof=protocol.ddof, minimum=protocol.minimum)
-    if isinstance(protocol, Kernel):
-        how = {"limit": protocol.limit, "subsets": protocol.subsets, "subset_size": protocol.subset_size}
-        return KernelDistance(features=width, seed=protocol.seed, **how)
-    how = {"limit": protocol.limit, "smallest": protocol.smallest, "points": protocol.points, "seed": protocol.seed}
-    return FrechetInfinity(features=width, ddof=protocol.of.ddof, minimum=protocol.of.minimum, **how)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
@@ -63,6 +64,10 @@ def _read_beside(
                     group = running.pop(done)
                     found[group.key] = done.result()
                     progress(len(group.films), sum(film.decoded for film in found[group.key].values()))
+        except KeyboardInterrupt:
+            for process in list(pool._processes.values()):  # what they have finished is written
+                process.kill()
+            raise
         except BrokenProcessPool as error:
             raise RuntimeError(
                 "a process that read films died, most likely for lack of memory; what was read is kept: type the same "
@@ -77,6 +82,7 @@ _WORKER: tuple[Plan, Store] | Exception | None = None
 def _begin(free, setup: Setup, folder: Path, threads: int) -> None:
     """In a new process: one device is its own, also for what chooses the first one by itself."""
     global _WORKER
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of Ctrl-C the parent decides
     device = free.get()
     torch.set_num_threads(threads)
     if device.startswith("cuda:"):

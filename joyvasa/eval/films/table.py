@@ -10,7 +10,6 @@ from pathlib import Path
 from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.results import ALL, Column, Film, Results
 from joyvasa.eval.films.words import (
-    MEANINGS,
     READING,
     WARNING,
     environment_lines,
@@ -19,6 +18,7 @@ from joyvasa.eval.films.words import (
     hashes,
     heading,
     listed,
+    meaning,
     measured,
     notes_of,
     told,
@@ -85,7 +85,7 @@ def _scores(results: Results, columns: Sequence[Column]) -> list[str]:
         rows.append([_named(results, row), *map(_cell, scores)])
     head = ["", *(_safe(heading(column)) for column in columns)]
     under = ["hash", *(f"`{hashes(column)}`" for column in columns)]
-    ends = "; ".join(f"{column.quantity}: {MEANINGS[column.better]}" for column in columns)
+    ends = "; ".join(f"{column.quantity}: {meaning(column)}" for column in columns)
     return [*_table(head, [*rows, under], right=range(1, len(head))), "", f"{_safe(ends)}."]
 
 

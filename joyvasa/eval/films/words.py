@@ -5,24 +5,28 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.results import ALL, OFFSET, Column, Difference, Results
 from joyvasa.eval.protocol_hash import CLASS, UNTRAINED, short
+from joyvasa.markup import counted
 
 ARROWS = {"higher": "↑", "lower": "↓", "zero": "→0", "": ""}
 MEANINGS = {"higher": "higher is better", "lower": "lower is better", "zero": "best near 0", "": "neither end is good"}
+EARLY = "positive: the voice comes too early"  # of offsets
 EVERYTHING = "every metric"
 MARK = "#"  # between a column's name and its hash, where results of several runs stand beside each other
+FEWEST = 5  # films in common, below which no system is called better than another
+NUMBER = re.compile(r"(?<![\w.])(?<!\w-)-?\d+(?:,\d{3})*(?:\.\d+)?(?!\w|\.\w)")  # in a reason; not the digits of a name
 WARNING = (
     f"Columns whose name ends in {UNTRAINED} were measured by networks with random weights: they show that the "
     "computation runs, and nothing about the films."
 )
 READING = (
-    "A value is followed by its 95 % interval (bootstrap over films) and the number of films it was measured on. "
-    "Numbers are comparable within a column alone: each has a hash of its protocol, its judge's weights and the way of "
-    "the pixels and the sound."
+    "A value is followed by its 95 % interval over films (bootstrap; of distances between sets of films, jackknife) "
+    "and the number of films it was measured on. Numbers are comparable within a column alone: each has a hash of its "
+    "protocol, its judge's weights and the way of the pixels and the sound."
 )
 
 
@@ -47,6 +51,12 @@ def heading(column: Column) -> str:
     """lse_c ↑, mean (dB) ↑."""
     unit = f" ({column.unit})" if column.unit else ""
     return f"{column.quantity}{unit} {ARROWS[column.better]}".rstrip()
+
+
+def meaning(column: Column) -> str:
+    """Which end is good, and what the sign says."""
+    sign = f" ({EARLY})" if column.quantity.rpartition("/")[2] == OFFSET else ""
+    return MEANINGS[column.better] + sign
 
 
 def bare(name: str) -> str:
@@ -85,8 +95,10 @@ def untrained(results: Results) -> bool:
 
 
 def verdict_of(results: Results, difference: Difference) -> str:
-    """better, worse, higher, lower, or "not told apart" where the interval holds 0."""
-    low, high = difference.score.low, difference.score.high
+    """better, worse, higher, lower, or "not told apart" where the interval holds 0 or the films are too few."""
+    low, high, films = difference.score.low, difference.score.high, difference.score.n
+    if films < FEWEST:
+        return f"not told apart ({counted(films, 'film')})"
     if math.isnan(low) or math.isnan(high) or low <= 0 <= high:
         return "not told apart"
     rises, better = low > 0, next(column.better for column in results.columns if column.key == difference.column)
@@ -113,18 +125,38 @@ def listed(words: Sequence[str], most: int) -> str:
 
 
 def hashes(column: Column) -> str:
-    return short(column.digest)
+    """Of its protocol, and of what else its name is marked with: the reference films of one run among several."""
+    return " ".join(dict.fromkeys([short(column.digest), *column.name.split(MARK)[1:]]))
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """Films that were excluded for one reason. rows: whose; of: the protocols' columns, or `EVERYTHING`. reason: the
-    first film's; numbers in it may differ from film to film. keys: of the films, the same ones of each row."""
+    """Films that were excluded for one reason. rows: whose; names: of the protocols' columns, or `EVERYTHING`; keys: of
+    the films, the same ones of each row. reasons: theirs, which differ in numbers and in the films' own names."""
 
     rows: list[str]
-    of: str
-    reason: str
+    names: list[str]
     keys: list[str]
+    reasons: list[str]
+
+    @property
+    def of(self) -> str:
+        return ", ".join(self.names)
+
+    @property
+    def reason(self) -> str:
+        """Theirs in one sentence, a number that differs as a range: 3 to 40 frames (expected the reference's 50)."""
+        first, *others = dict.fromkeys(self.reasons)
+        if any(NUMBER.split(each) != NUMBER.split(first) for each in others):
+            return f"for example {first}"
+        ranges = iter(map(_range, zip(*map(NUMBER.findall, [first, *others]), strict=True)))
+        return NUMBER.sub(lambda _: next(ranges), first)
+
+
+def _range(numbers: Iterable[str]) -> str:
+    ordered = sorted(numbers, key=lambda number: float(number.replace(",", "")))
+    least, most = ordered[0], ordered[-1]
+    return least if least == most else f"{least} to {most}"
 
 
 def exclusions(results: Results) -> list[Exclusion]:
@@ -132,20 +164,33 @@ def exclusions(results: Results) -> list[Exclusion]:
     found: dict[tuple[str, str, str], Exclusion] = {}
     for film in results.films:
         for name, reason in film.excluded.items():
-            kind = re.sub(r"\d[\d.,]*", "0", reason.replace(film.key, ""))
-            new = Exclusion([film.row], EVERYTHING if name == ALL else name, reason, [])
-            found.setdefault((film.row, name, kind), new).keys.append(film.key)
+            new = Exclusion([film.row], [EVERYTHING if name == ALL else name], [], [])
+            each = found.setdefault((film.row, name, _kind(reason, film.key)), new)
+            each.keys.append(film.key)
+            each.reasons.append(reason)
     shared: dict[tuple[str, str, tuple[str, ...]], Exclusion] = {}
     for (_, name, kind), each in found.items():
         same = shared.setdefault((name, kind, tuple(sorted(each.keys))), each)
         if same is not each:
             same.rows.extend(each.rows)
+            same.reasons.extend(each.reasons)
     joined: dict[tuple[str, tuple[str, ...], tuple[str, ...]], Exclusion] = {}
     for (_, kind, keys), each in shared.items():
         same = joined.setdefault((kind, keys, tuple(each.rows)), each)
         if same is not each:
-            joined[kind, keys, tuple(each.rows)] = replace(same, of=f"{same.of}, {each.of}")
+            same.names.extend(each.names)
+            same.reasons.extend(each.reasons)
     return sorted(joined.values(), key=lambda each: (-len(each.keys) * len(each.rows), each.of, each.rows))
+
+
+def _kind(reason: str, key: str) -> str:
+    """The reason without numbers and without the film's name: with an ending, or alone where it is no word like `a`."""
+    name = key.rpartition("/")[2]
+    if name in reason:
+        alone = key if name.isalpha() else name
+        ends = rf"{re.escape(name)}\.\w+" if alone.isalpha() else rf"(?:{re.escape(name)}\.\w+|{re.escape(alone)})"
+        reason = re.sub(rf"(?<![\w.-])(?:[^\s,;:'\"]*/)?{ends}(?![\w-])", "0", reason)
+    return NUMBER.sub("0", reason)
 
 
 def excluded_films(results: Results, row: str) -> tuple[int, int]:

@@ -17,7 +17,7 @@ WINDOW_COLUMNS = 20  # of MFCC at 100 a second: the same 0.2 s
 COEFFICIENTS = 13
 SIDE = 224  # pixels
 FEATURES, WIDTH = 512, 1024
-AUDIO_BLOCK = 512  # windows at a time: 60 MB
+AUDIO_BLOCK = 64  # windows at a time: 16 MB, and no slower than more
 
 
 class SyncNet(Judge):

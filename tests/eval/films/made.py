@@ -17,7 +17,7 @@ SYSTEMS = ("joyvasa", "sadtalker", "wav2lip")
 CONTROLS = {
     "truth": "The recorded films themselves: no system is expected above them.",
     "truth against itself": "Two halves of the recorded films: what distances are where nothing differs.",
-    "voice 5 frames late": "The recorded films with their voice shifted: offset 5, else as truth.",
+    "voice 5 frames late": "The recorded films with their voice shifted: offset -5, else as truth.",
     "voice of another film": "The recorded films with a voice that is not theirs: what no lip sync at all looks like.",
 }
 QUANTITIES = {
@@ -121,14 +121,15 @@ def _film(row: str, number: int, columns: list[Column], rng: np.random.Generator
     dip = 5 if row == "voice 5 frames late" else 0
     curve = 13.0 - 5.5 * level * np.exp(-((SHIFTS - dip) ** 2) / 6) + rng.normal(0, 0.15, len(SHIFTS))
     lipsync = next(column.name for column in columns if column.metric == "lipsync")
-    return replace(film, values=values, excluded=excluded, curves={lipsync: [float(value) for value in curve]})
+    told = {"curves": {lipsync: [float(value) for value in curve]}, "offsets": {lipsync: [values[f"{lipsync}/offset"]]}}
+    return replace(film, values=values, excluded=excluded, **told)
 
 
 def _value(row: str, number: int, column: Column, level: float, rng: np.random.Generator) -> float:
     if column.metric == "psnr":
         return math.inf if row == "truth" else 24.0 + 10 * level + rng.normal()
     if column.quantity == "offset":
-        return float(rng.integers(-15, 16)) if level < 0.3 else float(rng.integers(-1, 2)) + (5 if "late" in row else 0)
+        return float(rng.integers(-15, 16)) if level < 0.3 else float(rng.integers(-1, 2)) - (5 if "late" in row else 0)
     if column.quantity == "blink_rate" and number == 8:
         return math.nan
     base = BASE[column.quantity]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from joyvasa.eval.films.feature_gauge import FeatureInstrument
+from joyvasa.eval.films.film_scores import Rules
 from joyvasa.eval.films.lip_gauge import LipInstrument
 from joyvasa.eval.films.plan import PICTURE, Plan, Setup
 from joyvasa.eval.films.quality_gauge import PictureInstrument, QualityInstrument
@@ -17,6 +18,7 @@ from joyvasa.faces.five_points import PointedFace
 from tests.preprocess.videos.made_films import Made, write
 
 RATE = 16_000
+RULES = Rules(max_excluded=0.1, min_face_rate=0.75, min_loudness_db=-45.0)
 WEIGHTS = {"syncnet/syncnet_v2.model": "random:0"}
 LOUDEST = 0.5
 # What `Ear` hears of the loudest tone: the root of its energy in a frame of 400 samples, half of it below the middle of
@@ -102,7 +104,7 @@ class Colours:
 
 def plan_of(*names: str, ear: Ear | None = None) -> Plan:
     """Protocols without a network, and lip sync of whole pictures by an ear."""
-    plan = Plan(Setup(tuple(map(get, names)), "random:0", "haar", "cpu", True))
+    plan = Plan(Setup(tuple(map(get, names)), "random:0", "haar", "cpu", True, True, RULES))
     picture = PictureInstrument({"reads": PICTURE, "revision": 1})
     plan.sides.generated[PICTURE] = plan.sides.reference[PICTURE] = picture
     for protocol in plan.setup.protocols:

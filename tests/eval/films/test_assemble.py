@@ -7,15 +7,13 @@ import pytest
 
 from joyvasa.eval.films.assemble import Assembler
 from joyvasa.eval.films.controls import LATE, OTHER, REAL_FLOOR
-from joyvasa.eval.films.film_scores import Rules
 from joyvasa.eval.films.pairing import REFERENCE, pair_films
 from joyvasa.eval.films.results import ALL
 from joyvasa.eval.films.run import read_films
 from joyvasa.eval.films.store import Store
 from joyvasa.eval.protocols import FID, KID, STYLEGAN_V_16
-from tests.eval.films.speaking import features_of, plan_of, speaking
+from tests.eval.films.speaking import RULES, features_of, plan_of, speaking
 
-RULES = Rules(max_excluded=0.1, min_face_rate=0.75, min_loudness_db=-45.0)
 LIPS, MASKED = "lipsync/wav2lip-lrs-untrained", "lipsync/wav2lip-lrs-masked-untrained"
 COUNT = 4
 
@@ -181,7 +179,13 @@ def test_distances_between_sets_grow_with_noise_and_stand_beside_their_floor(fol
         assert good < late, name
     assert found.scores[REAL_FLOOR]["fid-untrained/distance"].value > 0 and REAL_FLOOR in found.controls
     fvd = found.scores["good"]["fvd/stylegan-v-16-untrained/distance"]
-    assert fvd.n == COUNT and np.isfinite(fvd.value) and "no interval" in fvd.note
+    assert fvd.n == COUNT and fvd.low < fvd.value < fvd.high
+    by_column = {each.column: each for each in found.differences}
+    for name in ("fid-untrained", "kid-untrained"):
+        good, late = (found.scores[row][f"{name}/distance"].value for row in ("good", "late"))
+        fell = by_column[f"{name}/distance"]
+        assert (fell.system, fell.baseline) == ("late", "good") and fell.score.value == late - good
+        assert fell.score.n == COUNT and fell.score.low < fell.score.value < fell.score.high
 
 
 def test_below_the_minimum_there_is_no_distance_but_the_reason(folders):

@@ -8,10 +8,15 @@ from dataclasses import replace
 
 import pytest
 
-from joyvasa.eval.films.compare import merge
+from joyvasa.eval.films.compare import SEED, merge
+from joyvasa.eval.films.film_scores import FilmScore
+from joyvasa.eval.films.pairing import REFERENCE
 from joyvasa.eval.films.results import Results
 from joyvasa.eval.films.results_file import read_results, write_results
+from joyvasa.eval.films.row_scores import mean_score
+from joyvasa.eval.films.words import bare
 from joyvasa.eval.protocol_hash import hash_of
+from joyvasa.eval.protocols import get
 from tests.eval.films.made import CONTROLS, made
 
 LATE = "voice 5 frames late"
@@ -38,6 +43,99 @@ def _relabelled(results: Results, **rows: str) -> Results:
         shares={rows.get(row, row): shares for row, shares in results.shares.items()},
         differences=[],
     )
+
+
+def _against(results: Results, films: str, photos: str) -> Results:
+    """The same numbers, of a run beside other reference films and photos: their contents begin with these letters."""
+    films = [
+        replace(film, row=REFERENCE, sha256=f"{films}-{film.key}", photo=f"{photos}-{film.key}")
+        if film.row == "truth"
+        else film
+        for film in results.films
+    ]
+    named = {name: {REFERENCE if row == "truth" else row: each for row, each in getattr(results, name).items()}
+             for name in ("controls", "scores", "shares")}  # fmt: skip
+    return replace(results, films=films, **named)
+
+
+def _shown(results: Results) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in dict.fromkeys(column.name for column in results.columns):
+        found.setdefault(bare(name), []).append(name.removeprefix(bare(name)).rstrip("0123456789abcdef"))
+    return found
+
+
+SYNC, CSIM = "lipsync/syncnet@haar-untrained", "csim-untrained"
+
+
+def test_numbers_against_other_reference_films_are_other_columns_and_it_is_said(old):
+    new = _relabelled(old, joyvasa="a", sadtalker="b")
+    both = merge([("old", _against(old, "x", "p")), ("new", _against(new, "y", "p"))])
+    one, two = [""], ["#films-", "#films-"]
+    assert _shown(both) == {SYNC: one, CSIM: one, "psnr": two, "fid": two, "motion": one}
+    said = [note for note in both.notes if "may not be compared" in note]
+    assert len(said) == 2 and all(note.endswith("may not be compared: other reference films") for note in said)
+    marks = {column.name for column in both.columns if column.metric == "psnr"}
+    assert all(mark.removeprefix("psnr#") in said[0] for mark in marks) and len(marks) == 2
+    for row in ("joyvasa", "a"):
+        assert sum(key.startswith("psnr") for key in both.scores[row]) == 1, "numbers stay in their own column"
+
+
+def test_csim_is_told_apart_by_its_photos(old):
+    new = _relabelled(old, joyvasa="a", sadtalker="b")
+    both = merge([("old", _against(old, "x", "p")), ("new", _against(new, "x", "q"))])
+    assert _shown(both)[CSIM] == ["#photos-", "#photos-"] and _shown(both)["psnr"] == [""]
+    assert any(note.endswith("may not be compared: other photos") for note in both.notes)
+
+
+def test_the_same_reference_films_share_their_columns_and_a_merged_file_knows_them_still(tmp_path, old):
+    new, third = (_relabelled(old, joyvasa=f"{name}a", sadtalker=f"{name}b") for name in "st")
+    same = merge([("old", _against(old, "x", "p")), ("new", _against(new, "x", "p"))])
+    assert same.columns == old.columns and not any("compared" in note for note in same.notes)
+    both = merge([("old", _against(old, "x", "p")), ("new", _against(new, "y", "q"))])
+    write_results(tmp_path / "results.json", both)
+    read = read_results(tmp_path / "results.json")
+    again = merge([("both", read), ("third", _against(third, "y", "q"))])
+    assert again.columns == both.columns, "against the films of one of them"
+    assert merge([("third", _against(third, "z", "q")), ("both", read)]).references.keys() >= both.references.keys()
+
+
+def _alone(results: Results, heavy: str, offsets: list[float]) -> Results:
+    """Of `joyvasa` alone. offsets: of the tracks of its films; that of this key counts nine times and is far better."""
+    films = []
+    for film in results.films:
+        if film.row == "joyvasa" and film.values:
+            better = 5 if film.key == heavy else 1
+            values = {**film.values, f"{SYNC}/lse_c": film.values[f"{SYNC}/lse_c"] * better}
+            told = {"weights": {SYNC: 9.0} if better > 1 else {}, "offsets": {SYNC: offsets * better}}
+            film = replace(film, values=values, **told)
+        if film.row != "sadtalker":
+            films.append(film)
+    scores = {row: each for row, each in results.scores.items() if row != "sadtalker"}
+    return replace(results, systems=["joyvasa"], films=films, scores=scores, shares={}, differences=[])
+
+
+def _row_score(results: Results, quantity: str) -> float:
+    films = [film for film in results.films if film.row == "joyvasa" and film.values]
+    row = {
+        film.key: FilmScore(
+            {quantity: film.values[f"{SYNC}/{quantity}"]}, film.weights.get(SYNC, 1.0), film.offsets[SYNC]
+        )
+        for film in films
+    }
+    return mean_score(get("syncnet"), quantity, row, SEED).value
+
+
+def test_differences_are_those_of_the_rows_above_them(old):
+    """Films of several tracks count by them, and an offset is the lower median of all tracks."""
+    keys = [film.key for film in old.films if film.row == "joyvasa" and film.values]
+    one, other = _alone(old, keys[0], [0.0, 0.0, 4.0]), _alone(old, keys[-1], [-1.0, 2.0])
+    found = {each.column: each.score for each in merge([("one", one), ("other", other)]).differences}
+    for quantity in ("lse_c", "offset"):
+        values = [_row_score(part, quantity) for part in (other, one)]
+        score = found[f"{SYNC}/{quantity}"]
+        assert score.value == pytest.approx(values[0] - values[1], abs=1e-12) and abs(score.value) > 0.1
+        assert score.n == len(keys)
 
 
 def test_one_alone_stays_as_it_is(old):

@@ -6,15 +6,14 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from joyvasa.eval.films.film_scores import Rules, score_film
+from joyvasa.eval.films.film_scores import score_film
 from joyvasa.eval.films.gauge import OpenFilm, Unfit
 from joyvasa.eval.films.identity_gauge import IdentityInstrument
 from joyvasa.eval.films.lip_gauge import LipInstrument
 from joyvasa.eval.protocols import CSIM, CSIM_FIRST_FRAME, HAAR, IN_MEMORY, STYLEGAN_V_16, get, seen_by
 from joyvasa.video import VideoInfo, VideoReader
-from tests.eval.films.speaking import WEIGHTS, Colours, Ear, Finder, features_of, speaking
+from tests.eval.films.speaking import RULES, WEIGHTS, Colours, Ear, Finder, features_of, speaking
 
-RULES = Rules(max_excluded=0.1, min_face_rate=0.75, min_loudness_db=-45.0)
 INFO = VideoInfo(32, 32, Fraction(25), 60, 2.4, True, 0, False)
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from dataclasses import replace
-from xml.etree import ElementTree
 
 import pytest
 
 from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.page import write_page
-from joyvasa.eval.films.page_charts import curve_chart, intervals, key_of, kinds, mean_curves, offset_chart
 from joyvasa.eval.films.page_films import SHOWN, ordered
-from joyvasa.eval.films.results import ALL, Absent, Column, Film, Results
-from joyvasa.eval.films.words import families, main_columns, told
+from joyvasa.eval.films.results import ALL, Absent, Column, Results
+from joyvasa.eval.films.words import main_columns, told
 from tests.eval.films.made import CONTROLS, SYSTEMS, made
 from tests.parsed_page import HOSTILE, Parsed
 
@@ -79,6 +76,34 @@ def test_better_and_worse_need_an_interval_without_zero(written, results):
     assert 'class="up">better</span> <b>' not in written(replace(results, differences=unsure))
     others = [replace(d, baseline="sadtalker") for d in results.differences]
     assert 'class="up">better</span> <b>' not in written(replace(results, differences=others)), "of another baseline"
+
+
+def test_one_alarm_lists_all_that_was_excluded_too_often(written, results):
+    several = replace(results, max_excluded=0.01)
+    sentences = several.too_many_excluded()
+    page = written(several)
+    assert len(sentences) > 4 and page.count('class="alarm"') == 2, "the other is of the random weights"
+    (alarm,) = re.findall(r'<details class="alarm">.*?</details>', page)
+    assert all(f"<li><bdi>{sentence}</bdi></li>" in alarm for sentence in sentences)
+    assert "More than 1% of the films excluded: joyvasa; sadtalker; wav2lip" in Parsed(page).words
+    assert written(replace(results, max_excluded=1.0)).count('class="alarm"') == 1
+
+
+def test_commands_in_notes_stand_out(written, results):
+    page = written(replace(results, notes=["type `python -m joyvasa.weights pull x`, <b>"]))
+    assert "type <code>python -m joyvasa.weights pull x</code>, &lt;b&gt;" in page
+    assert "<code>python -m joyvasa.weights pull syncnet</code>" in page, "of what is not computed"
+
+
+def test_words_stay_whole_and_the_excluded_are_stacked_where_there_is_no_room(written, results):
+    """A word may break within nothing that is as narrow as its column."""
+    page = written(results)
+    style = page[page.index("<style>") : page.index("</style>")]
+    assert (
+        ".wide bdi{overflow-wrap:break-word}" in style and ".stacked tr" in style[style.index("@media(max-width:520") :]
+    )
+    assert "overflow-wrap" not in re.search(r"\.scores th small\{[^}]*\}", style)[0]
+    assert '<div class="excluded stacked"><div class="wide"><table>' in page
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -160,47 +185,3 @@ def test_a_run_of_nothing_is_a_page(written, results):
     )  # fmt: skip
     words = Parsed(written(empty)).words
     assert "ExcludedNo film." in words and "Every number" not in words and "Best" not in words
-
-
-def _marks(svg: str, name: str) -> list[ElementTree.Element]:
-    return [each for each in ElementTree.fromstring(svg).iter(name)]
-
-
-def test_an_interval_lies_around_its_dot_and_the_undefined_is_left_out(results):
-    column, kind = results.columns[0], kinds(results)
-    scores = {"joyvasa": Score(2.0, 1.0, 4.0, 9), "wav2lip": Score(3.0, math.nan, math.nan, 9)}
-    bare = {"truth": Score(math.inf, math.inf, math.inf, 9), "sadtalker": Score(math.nan, math.nan, math.nan, 0)}
-    svg = intervals(column, scores | bare, kind)
-    dots = [float(dot.get("cx")) for dot in _marks(svg, "circle")]
-    (bar,) = (line for line in _marks(svg, "line") if line.get("class", "").startswith("bar"))
-    assert len(dots) == 2 and float(bar.get("x1")) < dots[0] < dots[1] < float(bar.get("x2"))
-    assert "∞" in svg and "sadtalker" not in svg
-    assert intervals(column, bare, kind) == ""
-
-
-def test_curves_are_means_of_what_is_there(results):
-    films = [Film("a", str(n), None, None, {}, {}, {}, {"x": curve}) for n, curve in enumerate(
-        ([3.0, 1.0, math.nan], [5.0, 2.0, math.nan], [1.0] * 5)
-    )]  # fmt: skip
-    ((name, curve),) = mean_curves(films, "x", ["a", "b"]).items()
-    assert name == "a" and curve[:2] == [4.0, 1.5] and math.isnan(curve[2])
-    svg = curve_chart("x", {"a": curve}, {"a": "c0"})
-    points = _marks(svg, "polyline")[0].get("points").split()
-    assert len(points) == 2 and float(points[0].split(",")[1]) < float(points[1].split(",")[1]), "larger is higher"
-
-
-def test_offsets_are_counted_and_the_far_ones_are_in_the_outermost_bars(results):
-    column = replace(results.columns[2], quantity="offset")
-    offsets = [0.0, 0.0, 1.0, 40.0, -17.0, math.nan]
-    films = [Film("a", str(n), None, None, {}, {column.key: value}, {}) for n, value in enumerate(offsets)]
-    bars = _marks(offset_chart(column, films, ["a", "b"], {"a": "c0"}), "rect")
-    said = Counter(bar.find("title").text for bar in bars)
-    assert set(said) == {f"a: {count} of 5 at {at}" for count, at in ((1, -15), (2, 0), (1, 1), (1, 15))}
-    assert offset_chart(column, films, ["b"], {"b": "c0"}) == ""
-
-
-def test_every_row_has_one_colour_and_stands_in_the_legend(results):
-    kind = kinds(results)
-    assert list(kind) == [*SYSTEMS, *CONTROLS] and len(set(kind.values())) == len(kind)
-    assert all(row in Parsed(key_of(list(kind), kind)).words for row in kind)
-    assert list(families(results)) == list(dict.fromkeys(column.name for column in results.columns))

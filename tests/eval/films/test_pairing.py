@@ -3,6 +3,7 @@
 import pytest
 
 from joyvasa.eval.films.pairing import REFERENCE, pair_films
+from joyvasa.weights import sha256_of
 
 
 def folder(root, name, *files):
@@ -54,6 +55,23 @@ def test_films_that_another_system_has_beyond_the_reference_are_nobody_elses_fau
     systems = {"ours": folder(tmp_path, "ours", "a.mp4"), "more": folder(tmp_path, "more", "a.mp4", "x.mp4")}
     pairing = pair_films(systems, folder(tmp_path, "real", "a.mp4"), None)
     assert pairing.faults["ours"] == {} and pairing.faults["more"].keys() == {"x"}
+
+
+def test_films_of_linked_folders_are_films_and_a_link_back_has_an_end(tmp_path):
+    ours = folder(tmp_path, "ours", "a.mp4", "deep/c.mp4")
+    (ours / "linked").symlink_to(folder(tmp_path, "elsewhere", "b.mp4", "below/d.mp4"))
+    (ours / "deep" / "back").symlink_to(ours)
+    (tmp_path / "elsewhere" / "again").symlink_to(ours / "deep")
+    keys = [group.key for group in pair_films({"ours": tmp_path / "ours"}, None, None).groups]
+    assert keys == ["a", "deep/c", "linked/again/c", "linked/b", "linked/below/d"]
+
+
+def test_a_photo_is_known_by_its_content(tmp_path):
+    ours, photos = folder(tmp_path, "ours", "a.mp4", "b.mp4"), folder(tmp_path, "photos", "a.png")
+    with_photo, without = pair_films({"ours": ours}, None, photos).groups
+    assert with_photo.photo_sha256() == sha256_of(photos / "a.png") and without.photo_sha256() is None
+    (photos / "a.png").unlink()
+    assert with_photo.photo_sha256() is None
 
 
 def test_folders_that_are_none_or_empty_are_named(tmp_path):

@@ -26,8 +26,11 @@ def _said(results) -> str:
 
 def test_what_is_written_reads_back_equal(tmp_path, results):
     strange = {"a": math.inf, "b": -math.inf, "c": math.nan, "d": "inf", "e": "null", "f": 1e-300, "g": "\udcff,\n\"'"}
-    film = replace(results.films[0], key="\udcff\u6f14 \n", path=None, sha256=None, facts=strange)
-    told = replace(results, films=[*results.films, film], title="a\u202e<b>")
+    sync = results.columns[0].name
+    film = replace(results.films[0], key="\udcff\u6f14 \n", path=None, sha256=None, facts=strange, photo="ab" * 32)
+    film = replace(film, weights={sync: 3.0}, offsets={sync: [-2.0, 0.0, 5.0]})
+    references = {sync: "films-" + "cd" * 32}
+    told = replace(results, films=[*results.films, film], title="a\u202e<b>", references=references)
     path = tmp_path / "deep" / "results.json"
     write_results(path, told)
     assert _said(read_results(path)) == _said(told)
@@ -74,7 +77,7 @@ def _fill(told, *path, value):
     [
         (("systems",), "joyvasa"), (("films", 0, "row"), "nobody"), (("films", 0, "values"), {"x": "high"}),
         (("films", 0, "values"), {"x": 1.0}),
-        (("differences", 0, "column"), "x"),
+        (("differences", 0, "column"), "x"), (("references",), {"x": "films-0"}), (("films", 0, "offsets"), {"x": 1.0}),
         (("columns", 0, "digest"), "0" * 64), (("columns", 0, "size"), "1"), (("max_excluded",), True),
         (("scores", "joyvasa"), []), (("notes",), [1]), (("stamps",), {}), (("films",), None), (("title",), None),
     ],
@@ -100,11 +103,24 @@ def test_a_parameter_changed_in_the_file_no_longer_gives_its_hash(tmp_path, resu
 def test_a_newer_file_and_none_at_all_are_named(tmp_path, results):
     file = tmp_path / "results.json"
     write_results(file, results)
-    file.write_text(file.read_text().replace('"format": 1', '"format": 2'))
-    with pytest.raises(ValueError, match="results.json: results of format 2 .*update"):
+    file.write_text(file.read_text().replace('"format": 2', '"format": 3'))
+    with pytest.raises(ValueError, match="results.json: results of format 3 .*update"):
         read_results(file)
     with pytest.raises(FileNotFoundError, match="none.json: no such file"):
         read_results(tmp_path / "none.json")
+
+
+def test_an_older_file_says_what_to_run_again(tmp_path, results):
+    """It has neither the weights of films nor the offsets of tracks, without which no difference is right."""
+    file = tmp_path / "results.json"
+    write_results(file, results)
+    told = json.loads(file.read_text())
+    for film in told["films"]:
+        del film["weights"], film["offsets"], film["photo"]
+    del told["references"]
+    file.write_text(json.dumps(told | {"format": 1}))
+    with pytest.raises(ValueError, match="results of format 1 .*run task=evaluate again, which reads no film twice"):
+        read_results(file)
 
 
 def test_the_fixture_holds_what_reports_have_to_bear(results):

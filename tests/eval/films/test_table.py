@@ -12,7 +12,7 @@ import pytest
 from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.results import ALL, Difference
 from joyvasa.eval.films.table import markdown, write_csv, write_markdown
-from joyvasa.eval.films.words import exclusions, figure, told, verdict_of
+from joyvasa.eval.films.words import FEWEST, exclusions, figure, hashes, meaning, told, verdict_of
 from tests.eval.films.made import CONTROLS, SYSTEMS, made
 from tests.parsed_page import HOSTILE
 
@@ -100,10 +100,44 @@ def test_exclusions_are_counted_once_for_rows_that_lack_the_same_films(results):
     found = exclusions(results)
     by_reason = {each.reason: each for each in found}
     assert by_reason["no sound track"].rows == list(SYSTEMS) and len(by_reason["no sound track"].keys) == 1
-    faces = by_reason["no face in 46 % of the frames"]
+    faces = by_reason["no face in 46 to 76 % of the frames"]
     assert faces.rows == ["sadtalker"] and len(faces.keys) == 5, "the numbers in a reason differ from film to film"
     total = sum(len(film.excluded) for film in results.films)
     assert sum(len(each.keys) * len(each.rows) for each in found) == total
+
+
+def _excluded(results, *films: tuple[str, str]):
+    """Of (key, reason)."""
+    return exclusions(
+        replace(results, films=[replace(results.films[0], key=key, excluded={ALL: why}) for key, why in films])
+    )
+
+
+@pytest.mark.parametrize("name", ["a", "face", "deep/in", "50"])
+def test_no_letter_of_a_reason_is_taken_for_the_films_name(results, name):
+    said = "a face in {} frames (expected more than 100)"
+    (each,) = _excluded(results, (name, said.format(50)), ("speaker-1/b", said.format(7)), ("c", said.format(50)))
+    assert each.keys == [name, "speaker-1/b", "c"] and each.reason == said.format("7 to 50")
+
+
+def test_films_are_told_from_the_reason_by_their_files(results):
+    (equal,) = _excluded(results, ("a", "equal names: a.mp4, a.mkv"), ("x/12", "equal names: 12.mp4, 12.mkv"))
+    assert equal.reason == "for example equal names: a.mp4, a.mkv" and equal.keys == ["a", "x/12"]
+    (path,) = _excluded(results, ("a", "no /x/a.mp4 in it"), ("b/film-3", "no /y/b/film-3.mp4 in it"))
+    assert path.reason == "for example no /x/a.mp4 in it"
+    (whole,) = _excluded(results, ("s-1/film-3", "s-1/film-3: bad"), ("s-1/film-4", "s-1/film-4: bad"))
+    assert whole.reason == "for example s-1/film-3: bad"
+
+
+def test_a_number_that_differs_is_a_range_and_one_that_does_not_stays(results):
+    said = "{} frames (expected the reference's 50)"
+    (each,) = _excluded(results, ("x", said.format(40)), ("three", said.format(3)), ("y", said.format("1,200")))
+    assert each.reason == "3 to 1,200 frames (expected the reference's 50)"
+    (each,) = _excluded(results, ("x", "sound at -120 dB"), ("y", "sound at -45.5 dB"))
+    assert each.reason == "sound at -120 to -45.5 dB"
+    rows = [replace(results.films[0], row=row, excluded={ALL: said.format(n)}) for row, n in (("r", 3), ("s", 50))]
+    (both,) = exclusions(replace(results, films=rows))
+    assert both.rows == ["r", "s"] and both.reason == said.format("3 to 50"), "of the rows too"
 
 
 def test_figures_have_the_digits_that_matter():
@@ -129,3 +163,25 @@ def test_a_verdict_needs_an_interval_without_zero_and_a_good_end(results, better
     column = replace(results.columns[0], better=better)
     difference = Difference("a", "b", column.key, Score((low + high) / 2, low, high, 5))
     assert verdict_of(replace(results, columns=[column]), difference) == said
+
+
+@pytest.mark.parametrize(("films", "said"), [(1, "not told apart (1 film)"), (4, "not told apart (4 films)")])
+def test_few_films_tell_nobody_apart(results, films, said):
+    assert films < FEWEST
+    difference = Difference("wav2lip", "joyvasa", results.columns[0].key, Score(1.0, 1.0, 1.0, films))
+    assert verdict_of(results, difference) == said
+    assert said in markdown(replace(results, differences=[difference]))
+
+
+def test_the_sign_of_an_offset_is_explained_and_of_nothing_else(results):
+    signs = [column.quantity for column in results.columns if "the voice comes too early" in meaning(column)]
+    assert signs == ["offset"]
+    assert "offset: best near 0 (positive: the voice comes too early)" in markdown(
+        replace(results, columns=[replace(c, better="zero") for c in results.columns])
+    )
+
+
+def test_columns_against_other_reference_films_are_told_apart_beside_their_hash(results):
+    column = replace(results.columns[0], name=f"psnr#films-{'5' * 12}")
+    assert hashes(column) == f"{column.digest[:12]} films-{'5' * 12}"
+    assert hashes(replace(column, name=f"psnr#{column.digest[:12]}")) == column.digest[:12]
