@@ -12,11 +12,17 @@ import sys
 
 os.environ.setdefault("WDS_SECURE", "1")
 
+ASKED_WRONGLY = 2
 STOPPED = 130  # as shells report a program that Ctrl-C ended
 IN_PLACE = "preprocess.features."  # adds to the dataset at input=
 
 
+_composed = False  # whether the words on the command line made a configuration
+
+
 def _run(cfg) -> None:
+    global _composed
+    _composed = True
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
@@ -29,7 +35,7 @@ def _run(cfg) -> None:
             "error: output= is missing; for example: python -m preprocess source=synthetic output=data/made",
             file=sys.stderr,
         )
-        sys.exit(2)
+        sys.exit(ASKED_WRONGLY)
     try:
         check_taken(cfg, HydraConfig.get().overrides.task)
         dataset = instantiate(cfg.source, seed=cfg.seed)(cfg.output)
@@ -41,7 +47,7 @@ def _run(cfg) -> None:
             raise
         reason = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
         print(f"error: {reason}", file=sys.stderr)
-        sys.exit(1 if isinstance(error, NothingImported) else 2)
+        sys.exit(1 if isinstance(error, NothingImported) else ASKED_WRONGLY)
     counts = ", ".join(f"{name}: {split['clips']} clips" for name, split in dataset.splits.items())
     print(f"{dataset.folder}: {dataset.hours:.2f} h, {len(dataset.speakers)} speakers ({counts})")
 
@@ -53,9 +59,15 @@ def main() -> None:
     from joyvasa.quoting import quote_all
     from preprocess.config import Root, conf_dir
 
+    global _composed
+    _composed = False
     ConfigStore.instance().store(name="preprocess_root", node=Root)
     sys.argv[1:] = quote_all(sys.argv[1:])
-    hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="preprocess")(_run)()
+    try:
+        hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="preprocess")(_run)()
+    except SystemExit as end:
+        # Hydra ends with 1 for a word that it does not know, which is no run that left nothing.
+        sys.exit(ASKED_WRONGLY if end.code == 1 and not _composed else end.code)
 
 
 if __name__ == "__main__":

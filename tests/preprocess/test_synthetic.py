@@ -58,3 +58,8 @@ def test_misspelt_words_fail_and_write_nothing(word, run, tmp_path, monkeypatch)
     with pytest.raises(ConfigCompositionException):
         run(*WORDS, "output=x", word)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("words", [("outptu=made",), ("source=nothing",), ("source=synthetic", "seed=a")])
+def test_words_that_are_not_known_are_asked_wrongly(run, words):
+    assert run(*words).code == 2
