@@ -6,7 +6,7 @@ import errno
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,12 +17,13 @@ from joyvasa.data.shards import DESCRIPTION, FEATURES, STATS, open_dataset
 from joyvasa.markup import shown
 from joyvasa.media import replacing
 from preprocess.report import FILE as IMPORT
-from preprocess.report import NothingImported
+from preprocess.report import NothingImported, Report
 from preprocess.videos.page import PAGE, SHEET
 from preprocess.videos.stages import NO_ROOM
 
 STAGING, PACKED, PACKING, KIND = ".staging", "packed.json", "packing", "videos"
 REPORT = (IMPORT, PAGE, SHEET)
+SHOWN = 5  # films that are named in a remark
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,24 @@ def packed(folder: Path) -> Packed | None:
     if not (folder / STATS).is_file():
         return None
     return found if all((folder / name).is_file() for name in REPORT) else replace(found, report=None)
+
+
+def tell_changes(before: Packed, folder: Path, films: Collection[str], home: Mapping[str, str], report: Report) -> None:
+    """Remark on what the new dataset does to the old one. films: names in the input; home: split by clip."""
+    gone = sorted(set(before.films) - set(films))
+    if gone:
+        named = ", ".join(gone[:SHOWN]) + (" …" if len(gone) > SHOWN else "")
+        report.remark(named, "gone", f"{len(gone)} of the films of the dataset before are no longer in the input")
+    dataset = open_dataset(folder)
+    was = {entry.key: split for split in dataset.splits for entry in dataset.entries(split)}
+    moved = sum(home.get(key, split) != split for key, split in was.items())
+    if moved:
+        reason = (
+            f"{moved} clips of the dataset before are in another split now: scores of models that were trained on it"
+        )
+        report.remark(
+            "splits", "moved", f"{reason} do not compare; speakers whom the metadata names stay where they are"
+        )
 
 
 def put_in_place(packing: Path, folder: Path) -> list[str]:

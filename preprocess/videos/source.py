@@ -40,6 +40,7 @@ from preprocess.videos.output import (
     packed,
     put_in_place,
     room,
+    tell_changes,
 )
 from preprocess.videos.pack import Accepted, Spoilt, Worked, clips_of, content_of, judged
 from preprocess.videos.page import UNTRAINED
@@ -51,8 +52,6 @@ from preprocess.videos.stages import look, move
 from preprocess.videos.summary import write_report
 from preprocess.videos.sync import check_expert
 from preprocess.videos.task import Task, forget_unused, settled, start_again
-
-SHOWN = 5  # films that are named in a remark
 
 
 class VideoSource:
@@ -164,10 +163,9 @@ class VideoSource:
         if clips and before == now:
             print("nothing to do: the dataset is what these files and settings make")
             return open_dataset(folder)
-        gone = sorted(set(before.films) - {file.name for file in files}) if before and clips else []
-        if gone:
-            named = ", ".join(gone[:SHOWN]) + (" …" if len(gone) > SHOWN else "")
-            report.remark(named, "gone", f"{len(gone)} of the films of the dataset before are no longer in the input")
+        if clips and before:
+            splits = {clip.key: home[speakers[clip.key]] for clip in clips}
+            tell_changes(before, folder, [file.name for file in files], splits, report)
         forget_packed(folder)
         if clips and (before is None or before.content != content):
             self._write(folder, clips, speakers, home, said, report)

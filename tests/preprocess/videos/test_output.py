@@ -127,6 +127,17 @@ def test_films_that_are_gone_are_remarked_on(films, there, tmp_path, capsys):
     assert "nothing to do" in capsys.readouterr().out
 
 
+def test_clips_that_change_their_split_are_remarked_on(films, there, tmp_path, capsys):
+    was = {entry.key: split for split in ("train", "validation") for entry in open_dataset(there).entries(split)}
+    table = tmp_path / "who.csv"
+    rows = ["file,split", "person 1/take.mp4,validation", "person 2/take.mp4,validation"]
+    table.write_text("\n".join(rows))
+    dataset = inline.make(films, there, metadata=str(table))
+    now = {entry.key: split for split in dataset.splits for entry in dataset.entries(split)}
+    moved = sum(was[key] != now[key] for key in was)
+    assert moved == 1 and "splits: 1 clips of the dataset before are in another split now" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("spoil", "pattern"),
     [
