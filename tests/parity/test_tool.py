@@ -210,3 +210,15 @@ def test_a_filled_module_draws_by_prefix_and_keeps_its_tables():
     assert not norm.training and norm.num_batches_tracked == 0
     np.testing.assert_array_equal(norm.bias.detach(), (0.1 * rule.draw("net.bias", (5,))).astype(np.float32))
     np.testing.assert_array_equal(norm.running_mean, (0.1 * rule.draw("net.running_mean", (5,))).astype(np.float32))
+
+
+def test_a_sinusoidal_table_may_be_off_by_the_last_bit_of_a_frequency(tmp_path):
+    """As the published code's own is on another processor; two bits are an error."""
+
+    def table(frequency):
+        return np.sin(np.arange(501, dtype=np.float32) * np.float32(frequency))[None, :, None]
+
+    frequency = np.float32(0.75)
+    case = write(tmp_path, "any", {"sinusoid_1": table(frequency)}, floors={"floor": 0.0, "absmax": 1.0})
+    for bits, verdict in ((0, "pass"), (1, "pass"), (3, "fail")):
+        assert compare(case, "sinusoid_1", table(frequency + bits * np.float32(2.0**-24))).verdict == verdict
