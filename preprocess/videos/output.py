@@ -59,12 +59,8 @@ def tell_changes(before: Packed, folder: Path, films: Collection[str], home: Map
     was = {entry.key: split for split in dataset.splits for entry in dataset.entries(split)}
     moved = sum(home.get(key, split) != split for key, split in was.items())
     if moved:
-        reason = (
-            f"{moved} clips of the dataset before are in another split now: scores of models that were trained on it"
-        )
-        report.remark(
-            "splits", "moved", f"{reason} do not compare; speakers whom the metadata names stay where they are"
-        )
+        reason = f"{moved} clips of the dataset before are in another split now: scores of models trained on it do not"
+        report.remark("splits", "moved", f"{reason} compare; speakers whom the metadata names stay where they are")
 
 
 def put_in_place(packing: Path, folder: Path) -> list[str]:
