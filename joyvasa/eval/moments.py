@@ -13,6 +13,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+BLOCK = 256  # samples in float64 at a time: a film of any length takes no more
+
 
 def no_moments(features: int) -> Tensor:
     """Moments (P, P) of nothing."""
@@ -20,11 +22,14 @@ def no_moments(features: int) -> Tensor:
 
 
 def add_samples(moments_PP: Tensor, samples_ND: Tensor) -> None:
-    """Take samples (N, D) of any floating type into moments, in place."""
-    if not len(samples_ND):
-        return
+    """Take samples (N, D) of any floating type into moments, in place, block by block."""
+    for block_ND in samples_ND.split(BLOCK):
+        if len(block_ND):
+            _add_block(moments_PP, block_ND.to(moments_PP))
+
+
+def _add_block(moments_PP: Tensor, samples_ND: Tensor) -> None:
     mean_D, scatter_DD = moments_PP[0, 1:], moments_PP[1:, 1:]
-    samples_ND = samples_ND.to(moments_PP)
     own_mean_D = samples_ND.mean(0)
     centred_ND, shift_D = samples_ND - own_mean_D, own_mean_D - mean_D
     before, own = moments_PP[0, 0].clone(), len(samples_ND)
