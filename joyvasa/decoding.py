@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -215,23 +216,31 @@ def _packet_times(container, stream, path: Path) -> list[int | None]:
 
 
 def _frame_times(container, stream, path: Path) -> list[int | None]:
-    """Of the decoded frames, in the order of showing; of an AVI, where each has but a number, in none to rely on."""
-    times, stored = [], []
+    """Of the decoded frames, in the order of showing; of an AVI, where each has but a number, in none to rely on.
+
+    Where a recording was ended inside a frame, those that are broken for it do not count.
+    """
+    times, stored, broken, lost = [], [], [], False
+    stream.thread_count = 1  # by slices, FFmpeg mends without a word
     for packet in container.demux(stream):
         stored.append(packet.dts)
-        times += [frame.pts for frame in packet.decode()]
+        lost = lost or packet.is_corrupt
+        for frame in packet.decode():
+            broken += [len(times)] if lost or frame.is_corrupt else []
+            times.append(frame.pts)
     if container.format.name != "avi":
         _check_clock(stored, stream.time_base, GUESSED_FRAMES, STILL_SECONDS, path)
     elif len(times) < stream.frames - MISSING_FRAMES:
         raise Damaged(f"{path}: damaged: {len(times)} frames (expected {stream.frames}); export or download it again")
-    return times
+    return times[: next((at for at in broken if at >= max(1, len(times) - LEAD_FRAMES)), None)]
 
 
 def frames_since(path: Path, times: Timeline, start: int, *, threads: int = 0) -> Iterator[tuple[int, np.ndarray]]:
     """(number, frame) from frame `start` on, uint8 RGB (H, W, 3), as shown: upright, pixels square. threads: of the
     decoder, 0 all there are.
 
-    Raises Damaged naming the file and the place, for a frame of the index that the decoder does not give too.
+    Raises Damaged naming the file and the place: for a frame of the index that the decoder does not give, and for a
+    broken one, whose tears those behind it inherit. HEVC, VP8 and VP9 tell only of frames that they cannot decode.
     """
     import av
 
@@ -241,19 +250,30 @@ def frames_since(path: Path, times: Timeline, start: int, *, threads: int = 0) -
         stream.thread_type, stream.thread_count = "AUTO", threads
         if times.seekable and start > LEAD_FRAMES:
             container.seek(int(shown[start - LEAD_FRAMES]), stream=stream)
-        frames = container.decode(stream)
+        frames = _told(container.demux(stream))
         while wanted < len(shown):
             try:
-                frame = next(frames, None)
+                frame, broken = next(frames, (None, False))
             except av.FFmpegError as error:
                 raise Damaged(f"{path}: damaged behind frame {at} ({error.strerror}); export it again") from error
             at = len(shown) if frame is None else int(np.searchsorted(shown, frame.pts)) if times.seekable else at + 1
             if at > wanted:
                 raise Damaged(f"{path}: damaged: frame {wanted} of {len(shown)} is missing; export it again")
+            if broken:
+                raise Damaged(f"{path}: damaged: the picture breaks at {times.since[at]:.2f} s; export it again")
             if at == wanted:
                 image = _square(frame.to_ndarray(format="rgb24"), times.aspect)
                 yield at, np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
                 wanted += 1
+
+
+def _told(packets: Iterable) -> Iterator[tuple[Any, bool]]:
+    """(PyAV's frame, whether the decoder mended it or the container lost something before it)."""
+    lost = False
+    for packet in packets:
+        lost = lost or packet.is_corrupt
+        for frame in packet.decode():
+            yield frame, lost or frame.is_corrupt
 
 
 def _square(image: np.ndarray, aspect: Fraction) -> np.ndarray:

@@ -46,8 +46,7 @@ def film_sound(path: Path) -> Iterator[FilmSound]:
     Sound before the first picture is left out, silence put before sound that begins later.
     Raises NoSound; Damaged; ValueError for what is no film, NaN, or samples far beyond full scale. All name the file.
     """
-    picture = first_frame(path)
-    origin = Fraction(0) if picture.pts is None else picture.pts * picture.time_base
+    origin = _origin(path)
     with opened(path) as container:
         track = container.streams.best("audio")
         if track is None:
@@ -58,6 +57,27 @@ def film_sound(path: Path) -> Iterator[FilmSound]:
             raise NoSound(f"{path}: the sound track holds no samples; export it again")
         placed = in_place(mono_pieces(chain([first], frames)), origin)
         yield FilmSound(first.sample_rate, first.layout.nb_channels, resampled(joined(placed), path))
+
+
+def _origin(path: Path) -> Fraction:
+    """Seconds of the film's first picture, by the file's clock."""
+    picture = first_frame(path)
+    return Fraction(0) if picture.pts is None else picture.pts * picture.time_base
+
+
+def heard_between(path: Path) -> tuple[float, float] | None:
+    """Seconds from the film's first picture at which its sound begins and ends, by the stamps of its packets: nothing
+    is decoded. None where there is no sound, or none with stamps. Raises as `opened`."""
+    origin, begin, end, last = _origin(path), math.inf, -math.inf, None
+    with opened(path) as container:
+        track = container.streams.best("audio")
+        for packet in () if track is None else container.demux(track):
+            if packet.pts is None:
+                continue
+            at = float(packet.pts * packet.time_base - origin)
+            step = float(packet.duration * packet.time_base) if packet.duration else at - (at if last is None else last)
+            begin, end, last = min(begin, at), max(end, at + step), at
+    return None if last is None else (begin, end)
 
 
 def read_film_sound(path: Path, seconds: float) -> np.ndarray:

@@ -217,6 +217,22 @@ def test_a_film_damaged_inside_says_where(tmp_path):
     assert str(path) in str(caught.value)
 
 
+def test_a_torn_picture_that_the_decoder_mended_is_damage_too(tmp_path):
+    import av
+
+    path = encode(tmp_path / "a.mp4", np.arange(60) * 40, "mpeg4", {"g": "30"})
+    with av.open(str(path)) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][40]
+    data = bytearray(path.read_bytes())
+    for at in range(packet.pos + packet.size // 2, packet.pos + packet.size):
+        data[at] ^= 0x55
+    path.write_bytes(data)
+    reader = VideoReader(path)
+    assert [number(frame) for frame in reader.frames(0, 40)] == list(range(40))
+    with pytest.raises(Damaged, match=r"a.mp4: damaged: the picture breaks at 1\.60 s"):
+        list(reader)
+
+
 def test_ping_pong_neither_jumps_nor_stands():
     assert ping_pong(4, 12).tolist() == [0, 1, 2, 3, 2, 1, 0, 1, 2, 3, 2, 1]
     assert ping_pong(1, 3).tolist() == [0, 0, 0] and ping_pong(9, 0).tolist() == []

@@ -164,11 +164,13 @@ def _listed(file: Path, report: Report) -> list[_Found]:
     found = []
     for number, line in _lines(file):
         path = next((file.parent / each for each in (line, line.strip()) if os.path.lexists(file.parent / each)), None)
-        name = nfc(os.path.normpath(line.strip()))
         if path is None:
             reason = f"no such file (line {number} of {shown(file.name)}); mend the list or bring the file"
-            report.reject(name, Unusable("unreadable", reason))
+            report.reject(
+                nfc(line.strip()), Unusable("unreadable", reason)
+            )  # as written: `..` of no folder leads nowhere
         else:
+            name = nfc(os.path.normpath(line.strip()))
             found.append(_Found(name, path, os.path.realpath(path), linked=path.is_symlink()))
     return found
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from joyvasa.decoding import Damaged, Timeline, frames_since
+from joyvasa.film_sound import heard_between
 from joyvasa.video import shrunk, size_within
 from preprocess.report import reason_of
 from preprocess.videos.probe import timeline_of
@@ -22,12 +23,17 @@ SLACK = 0.1  # above the limit of frames a second, as its share, that counts as 
 NEAR = 32  # kept frames that are decoded and thrown away rather than sought
 RECENT = 4  # kept frames held for a reader that goes back a little: pieces share the frames at their borders
 STAMP = re.compile(r"\[\d\d:\d\d:\d\d\] \S+: ")  # the time of day, in decord's messages
+MUTE_SECONDS = 0.1  # of picture without sound at an end of the film that nobody minds: encoders fill up their frames
 DECORD, PYAV = "decord", "pyav"
 
 
 def open_frames(path: Path, decoding: Decoding) -> Frames:
-    """The kept frames of a film. Raises Unusable: damaged, not_video, unreadable."""
-    return Frames(path, decoding, timeline_of(path))
+    """The kept frames of a film. Raises Unusable: damaged, not_video, unreadable, no_sound."""
+    timeline = timeline_of(path)
+    try:
+        return Frames(path, decoding, timeline, heard_between(path))
+    except Damaged as error:
+        raise Unusable("damaged", f"the sound: {reason_of(error, path)}") from error
 
 
 def stride(fps: float, limit: float) -> int:
@@ -36,20 +42,24 @@ def stride(fps: float, limit: float) -> int:
 
 
 class Frames:
-    """times: float64 (T,) seconds from the first picture, rising, of the kept frames. duration: seconds to the end of
-    the last frame. width, height: as read. decoder: "decord" or "pyav", why: why not decord ("" where it is).
+    """times: float64 (T,) seconds from the first picture, rising, of the kept frames. duration: seconds from there to
+    the end of the last one. width, height: as read. decoder: "decord" or "pyav", why: why not decord ("" where it is).
 
     decord is taken only where its first picture is PyAV's to the bit, so that either may read on for the other.
-    Of a rate above decoding.fps_limit every second, third, ... frame is kept. One that is read on from where it was
-    read last decodes no frame twice. Pixels do not depend on where reading starts.
+    Of a rate above decoding.fps_limit every second, third, ... frame is kept. Where the sound begins later than the
+    picture or ends earlier, by more than MUTE_SECONDS, only frames shown while there is sound are kept: a face that
+    speaks to padding would teach silence. heard: (begin, end) of the sound, None where that is not known.
+    One that is read on from where it was read last decodes no frame twice. Pixels do not depend on where that starts.
     """
 
-    def __init__(self, path: Path, decoding: Decoding, timeline: Timeline):
+    def __init__(self, path: Path, decoding: Decoding, timeline: Timeline, heard: tuple[float, float] | None):
         self.path, self._timeline, self._max_side = path, timeline, decoding.max_side
         since, self.duration = timeline.since, timeline.seconds
         rising = np.flatnonzero(np.diff(since, prepend=-1.0) > 0)
-        self._kept = rising[:: stride(len(rising) / self.duration, decoding.fps_limit)]
-        self.times = since[self._kept]
+        kept = rising[:: stride(len(rising) / self.duration, decoding.fps_limit)]
+        begin, end = _sounding(self.duration, heard)
+        self._kept = kept[(since[kept] >= begin) & (since[kept] < end)]
+        self.times, self.duration = since[self._kept], end
         self.width, self.height = size_within(timeline.width, timeline.height, decoding.max_side)
         self.why = why_not_decord(path, timeline, decoding.decord_mb)
         self._idle: _Cursor | None = None
@@ -113,6 +123,17 @@ class Frames:
             raise Unusable("damaged", f"broken inside at {second:.1f} s: {reason_of(error, self.path)}") from error
 
 
+def _sounding(duration: float, heard: tuple[float, float] | None) -> tuple[float, float]:
+    """Seconds between which the film has picture and sound. Raises Unusable("no_sound") where it never has both."""
+    begin, end = heard or (0.0, duration)
+    begin = begin if begin > MUTE_SECONDS else 0.0
+    end = end if end < duration - MUTE_SECONDS else duration
+    if end - begin <= MUTE_SECONDS:
+        place = f"from {begin:.2f} to {end:.2f} s of a picture of {duration:.2f} s"
+        raise Unusable("no_sound", f"picture and sound are never there at once: sound {place}; remux it")
+    return begin, end
+
+
 class _Cursor:
     """A film that is being read: the next kept frame it gives is `at`; the last few given are still there."""
 
@@ -145,6 +166,8 @@ def why_not_decord(path: Path, timeline: Timeline, most_mb: float) -> str:
         return "its container has no index of the frames"
     try:
         return _difference(path, timeline)
+    except Damaged as error:
+        return f"PyAV finds it damaged, of which decord says nothing: {reason_of(error, path)}"
     except ImportError as error:
         return f"decord is not installed ({error})"
     except (RuntimeError, UnicodeError) as error:
@@ -152,7 +175,11 @@ def why_not_decord(path: Path, timeline: Timeline, most_mb: float) -> str:
 
 
 def _difference(path: Path, timeline: Timeline) -> str:
-    """Between decord's film and the index's: frames, times, size, first picture; "" where there is none."""
+    """Between decord's film and the index's: frames, times, size, first picture; "" where there is none.
+
+    Raises Damaged: decord mends broken frames without a word, so all are decoded once by PyAV (0.3 s for 200 of 512 x
+    512, and the films that decord is given are short).
+    """
     reader = _decord(path)
     first, count = next(_decord_frames(reader)).asnumpy(), len(reader)
     if count != len(timeline.shown):
@@ -160,11 +187,13 @@ def _difference(path: Path, timeline: Timeline) -> str:
     starts, since = reader.get_frame_timestamp(list(range(count)))[:, 0], timeline.since
     if count > 1 and np.abs(starts - starts[0] - since).max() > np.diff(since).min() / 2:
         return "decord's times are not those of the index"
-    _, expected = next(frames_since(path, timeline, 0, threads=THREADS))
+    frames = frames_since(path, timeline, 0, threads=THREADS)
+    _, expected = next(frames)
     if first.shape != expected.shape:
         return f"decord reads frames of {first.shape[1]} x {first.shape[0]}, not {timeline.width} x {timeline.height}"
     if not np.array_equal(first, expected):
         return "decord's first picture is another one"
+    deque(frames, maxlen=0)
     return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -29,7 +30,8 @@ def with_metadata(sources: Sequence[Source], metadata: Path, report: Report) -> 
     try:
         rows, strangers = read_table(metadata, (FILE, *FIELDS), (FILE,), strangers=True)
     except ValueError as error:
-        raise ValueError(f"metadata={shown(metadata)}: not a list in UTF-8 with a header: {error}") from error
+        reason = f"not a list in UTF-8 with a header: {error}{_hint(metadata)}"
+        raise ValueError(f"metadata={shown(metadata)}: {reason}") from error
     title = shown(metadata.name)
     if strangers:
         known = ", ".join((FILE, *FIELDS))
@@ -50,6 +52,17 @@ def with_metadata(sources: Sequence[Source], metadata: Path, report: Report) -> 
         reason = f"{len(without)} of {len(sources)} files have no row: {_few(without)}"
         report.remark(title, "no row", reason)
     return [replace(source, **said.get(source.name, {})) for source in sources]
+
+
+def _hint(metadata: Path) -> str:
+    """What to mend in a list whose first line does not name the column that has to be there."""
+    with metadata.open(encoding="utf-8-sig", errors="replace") as stream:
+        header = stream.readline().strip()
+    if FILE in (cell.strip() for cell in header.split(",")):
+        return ""
+    if FILE in (cell.strip(' "') for cell in re.split("[;\t]", header)):
+        return "; its cells are not separated by commas: export it with commas"
+    return f"; only the column `{FILE}` has to be there"
 
 
 def _facts(row: Mapping[str, str], line: str, report: Report) -> dict[str, str]:

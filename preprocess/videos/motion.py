@@ -22,6 +22,7 @@ from torch import Tensor
 
 from joyvasa.models.liveportrait import load
 from joyvasa.models.liveportrait.files import FILES, find
+from joyvasa.models.liveportrait.sizes import OFFICIAL
 from joyvasa.motion import FPS, interpolate
 from preprocess.videos.crops import crops_of, path_of, squares_of
 from preprocess.videos.records import FaceTrack, Piece, Unusable
@@ -64,11 +65,11 @@ def precision_of(extracting: Extracting, device: str) -> str:
 def identity_of(extracting: Extracting, device: str) -> dict[str, Any]:
     """What M's numbers depend on, without loading it; the same wherever its file lies.
 
-    Raises FileNotFoundError naming the command that gets the file where it is not there, ValueError for a precision or
-    a batch size that cannot be.
+    Raises FileNotFoundError naming the command that gets the file where it is not there, ValueError for a precision, a
+    batch size or a crop's size that cannot be.
     """
-    if extracting.batch_size is not None and extracting.batch_size < 1:
-        raise ValueError(f"extracting.batch_size={extracting.batch_size} (expected 1 or more, or null)")
+    if extracting.crop.size != OFFICIAL.input_px:
+        raise ValueError(f"extracting.crop.size={extracting.crop.size}: M sees {OFFICIAL.input_px} pixels; leave it so")
     untrained = extracting.weights.startswith("random")
     return {
         "weights": extracting.weights if untrained else FILES["M"],

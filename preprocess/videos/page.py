@@ -7,17 +7,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from joyvasa import markup
-from joyvasa.chart import Bound, histogram, number
 from joyvasa.markup import SENTENCE, clock, counted, duration, share, table, text
 from joyvasa.media import replacing
-from joyvasa.thumbnails import contact_sheet, evenly, jpeg, spread, thumbnail
+from joyvasa.thumbnails import evenly, jpeg, spread, thumbnail
 from preprocess.report import FILE
 from preprocess.videos.page_facts import ClipRow, PageFacts, RejectRow
+from preprocess.videos.page_measures import STYLE as MEASURES_STYLE
+from preprocess.videos.page_measures import histograms
+from preprocess.videos.page_sheet import contact_sheet
 from preprocess.videos.records import REASONS
 
 PAGE, SHEET = "report.html", "contact_sheet.jpg"
@@ -25,32 +27,9 @@ SHOWN = 48  # pictures of the contact sheet
 UNTRAINED = "untrained"  # remarks of this kind stand at the top: all numbers below depend on it
 EXAMPLES = 5  # of a reason
 LISTED = 20  # rows of a table
+# What is said of what is a word of ours or a file's name: a word is not broken, even on a phone.
+STYLE = ".said td:not(:last-child):not(.n){min-width:11ch}.said td:first-child bdi{overflow-wrap:normal}"
 SPLITS = ("train", "validation", "test")  # the order of the page; others follow
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A histogram: name of the measure, what is written over it, the fields of Filters that bound it."""
-
-    name: str
-    title: str
-    low: str | None = None
-    high: str | None = None
-
-
-MEASURES = (
-    Measure("seconds", "length · seconds", "min_seconds", "max_seconds"),
-    Measure("face_px", "face, shorter side · pixels", low="min_face_px"),
-    Measure("sharpness", "sharpness of the face", low="min_sharpness"),
-    Measure("fps", "pictures a second", low="min_fps"),
-    Measure("loudness_db", "loudness · dB", low="min_loudness_db"),
-    Measure("speech", "share of the time with speech", low="min_speech"),
-    Measure("yaw_deg", "yaw, 95th percentile · degrees", high="max_yaw_deg"),
-    Measure("pitch_deg", "pitch, 95th percentile · degrees", high="max_pitch_deg"),
-    Measure("jitter", "jitter of the motion", high="max_jitter"),
-    Measure("sync_lag", "lips and voice apart · frames", high="max_sync_lag"),
-    Measure("sync_confidence", "confidence that they belong together", low="min_sync_confidence"),
-)
 
 
 def write_page(path: Path, facts: PageFacts) -> None:
@@ -65,12 +44,19 @@ def write_page(path: Path, facts: PageFacts) -> None:
     faces = "".join(_face(clip, jpeg(image)) for clip, image in zip(chosen, small, strict=True))
     of = f"{len(small):,} of {counted(len(facts.clips), 'clip')}"
     sheet = _section(f"Faces: {of}", f'<div class="sheet">{faces}</div>' if faces else "")
-    sections = [_head(facts), _rejections(facts), _histograms(facts), sheet, _speakers(facts.clips), _examples(facts)]
+    sections = [
+        _head(facts),
+        _rejections(facts),
+        _section("Measures", histograms(facts)),
+        sheet,
+        _speakers(facts.clips),
+        _examples(facts),
+    ]
     sections += [_fallbacks(facts), _settings(facts.settings)]
-    page = markup.document(f"{facts.title}: report", "".join(sections))
+    page = markup.document(f"{facts.title}: report", "".join(sections), MEASURES_STYLE + STYLE)
     if small:
         with replacing(path.with_name(SHEET)) as temporary:
-            temporary.write_bytes(contact_sheet(small))
+            temporary.write_bytes(contact_sheet(small, [_label(clip) for clip in chosen]))
     with replacing(path) as temporary:
         temporary.write_text(page, encoding="utf-8")
 
@@ -178,31 +164,14 @@ def _example(row: RejectRow) -> str:
     return f'<div class="card">{picture}<div>{told}</div></div>'
 
 
-def _histograms(facts: PageFacts) -> str:
-    charts = []
-    for measure in MEASURES:
-        groups = [("written", _values(facts.clips, measure)), ("left out", _values(facts.rejected, measure))]
-        sides = (("at least", measure.low), ("at most", measure.high))
-        bounds = [(side, getattr(facts.filters, name)) for side, name in sides if name]
-        if any(values for _, values in groups):
-            charts.append(histogram(measure.title, groups, [Bound(at, f"{side} {number(at)}") for side, at in bounds]))
-    key = (
-        '<ul class="key"><li><i class="k0"></i>written</li><li><i class="lost"></i>left out, where it was measured</li>'
-    )
-    told = "<li>dashed: the filter's threshold</li></ul>"
-    return _section("Measures", f'<div class="charts">{"".join(charts)}</div>{key}{told}' if charts else "")
-
-
-def _values(rows: Sequence[ClipRow] | Sequence[RejectRow], measure: Measure) -> list[float]:
-    if measure.name == "seconds":
-        return [row.seconds for row in rows if isinstance(row, ClipRow) or row.piece]
-    return [row.measures[measure.name] for row in rows if measure.name in row.measures]
-
-
 def _face(clip: ClipRow, data: bytes) -> str:
     told = f"{text(clip.speaker, 40)}<br>{clip.seconds:.1f} s · {text(clip.split)}"
     where = f"{markup.plain(clip.source)} {clock(clip.start_s)}"
     return f'<figure title="{where}">{markup.image(data)}<figcaption>{told}</figcaption></figure>'
+
+
+def _label(clip: ClipRow) -> tuple[str, str]:
+    return clip.speaker, f"{clip.seconds:.1f} s, {clip.split}"
 
 
 def _speakers(clips: Sequence[ClipRow]) -> str:
@@ -230,7 +199,8 @@ def _fallbacks(facts: PageFacts) -> str:
         said.setdefault((note.kind, note.reason), []).append(note.name)
     told = [[text(kind), _named(names), text(reason, SENTENCE)] for (kind, reason), names in said.items()]
     decoded = _section("Decoders", _listed(["decoder", "files", "why not decord"], rows, (1,)))
-    return decoded + _section("Taken for granted", _listed(["about", "where", "what"], told, ()))
+    granted = _listed(["about", "where", "what"], told, ())
+    return decoded + _section("Taken for granted", granted and f'<div class="said">{granted}</div>')
 
 
 def _named(names: Sequence[str]) -> str:

@@ -25,6 +25,8 @@ WAYS = ("auto", "metadata", "faces", "folder", "file")
 PICTURES = 4  # of one shot, all of one face: more would say the same
 SHOWN = 3  # names of a list
 BLOCK = 256  # rows of the table of cosines that are held at once
+# Folders that say what films are for, and not who is in them, as data sets have them.
+PURPOSES = ("train", "training", "trainval", "pretrain", "val", "valid", "validation", "dev", "eval", "test", "testing")
 PULL = "python -m joyvasa.weights pull insightface"
 
 # A JPEG -> (E,) of length 1, or None where no face is seen in it.
@@ -85,8 +87,8 @@ def name_speakers(
     faceless = "no face seen" if embed else f"no face embeddings: type `{PULL}`"
     why = {"auto": f"no metadata, {faceless}", "metadata": "no metadata", "faces": faceless}.get(how, "")
     placed = place(clips, folders, found, ties, report, known=False)
-    if how == "auto":
-        _tell("folder", placed, why, report)
+    if doubts := "; ".join(filter(None, [why, _nested(clips, folders)] if folders else [])):
+        _tell("folder", placed, doubts, report)
     placed = place(clips, files, found, ties, report, known=False)
     if how != "file":
         none = "no folder of its own" if how in ("auto", "folder") else ""
@@ -108,12 +110,27 @@ def by_folder(clips: Sequence[ClipFacts]) -> dict[str, str]:
     """Clip key -> the folder in which all of a speaker's films lie, for those in a folder of their own.
 
     It is the first one below what all folders share: `id1/interview/1.mp4` and `id2/news/1.mp4` are of id1 and id2.
+    Folders called as PURPOSES say nothing: `train/id1/1.mp4` and `test/id2/1.mp4` are of id1 and id2, too.
     """
-    parts = {clip.folder: PurePosixPath(clip.folder).parts for clip in clips}
-    depth = len(os.path.commonprefix(list(parts.values())))
+    parts, depth = _parts(clips)
     return {
         clip.key: plain("/".join(parts[clip.folder][: depth + 1])) for clip in clips if len(parts[clip.folder]) > depth
     }
+
+
+def _parts(clips: Sequence[ClipFacts]) -> tuple[dict[str, tuple[str, ...]], int]:
+    """Folder of a film -> the folders in which it lies, but for PURPOSES; and how many of them all films share."""
+    whole = {clip.folder: PurePosixPath(clip.folder).parts for clip in clips}
+    parts = {name: tuple(part for part in each if part.lower() not in PURPOSES) for name, each in whole.items()}
+    return parts, len(os.path.commonprefix(list(parts.values())))
+
+
+def _nested(clips: Sequence[ClipFacts], folders: dict[str, str]) -> str:
+    """The folders that count as people, in words, where films lie in folders below: those may be the people."""
+    parts, depth = _parts(clips)
+    deeper = {folders[clip.key] for clip in clips if len(parts[clip.folder]) > depth + 1}
+    found = _few(set(folders.values()))
+    return f"they are {found}; films lie in folders below {_few(deeper)}, where others may be meant" if deeper else ""
 
 
 def place(

@@ -15,7 +15,7 @@ from preprocess.videos.journal import FILE, Journal, Verdict
 from preprocess.videos.records import Piece, Source
 from preprocess.videos.settings import Settings, fingerprint
 
-VERSION = "1"  # of what look and move compute: another number does it again
+VERSION = "2"  # of what look and move compute: another number does it again
 SOUND = "sound.flac"
 BLOCK_SAMPLES = 1 << 20
 CHANGED = "it changed, or was gone, while it was worked on; type the same command again"
@@ -40,12 +40,16 @@ class Task:
         return self.source.name
 
     def looked(self, sha256: str) -> str:
-        decoding = asdict(self.settings.decoding)
+        decoding, following = asdict(self.settings.decoding), asdict(self.settings.following)
         del decoding["decord_mb"]  # both decoders give the same pixels
-        return fingerprint(VERSION, sha256, self.detector, decoding, self.settings.following)
+        del following["detector"]  # "auto" opens one of the others, whose name is known
+        return fingerprint(VERSION, sha256, self.detector, decoding, following)
 
     def moved(self, sha256: str) -> str:
-        return fingerprint(self.looked(sha256), self.settings.filters, self.expert or "", *self._motion)
+        filters = asdict(self.settings.filters)
+        if filters.pop("sync") is None:  # the expert's hash stands for its path
+            filters = {name: value for name, value in filters.items() if "sync" not in name}
+        return fingerprint(self.looked(sha256), filters, self.expert or "", *self._motion)
 
     def piece(self, sha256: str, piece: Piece) -> str:
         """Of a piece's motion: the filters decide which pieces there are, and nothing about one."""

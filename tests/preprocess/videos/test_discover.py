@@ -189,6 +189,13 @@ def test_a_list_is_relative_to_its_folder(make, tmp_path):
     assert notes == {"unreadable": ["gone.mp4"], "seen twice": ["a.mp4"]}
 
 
+def test_what_a_list_names_and_is_not_there_is_told_as_it_was_written(make):
+    """`sub/../a.mp4` leads nowhere where there is no sub, and is not the a.mp4 that is taken."""
+    top = make("a.mp4")
+    (top / "films.txt").write_text("a.mp4\nsub/../a.mp4\n")
+    assert names_of(top / "films.txt") == (["a.mp4"], {"unreadable": ["sub/../a.mp4"]})
+
+
 def test_a_list_of_names_that_are_no_utf8(make):
     top = make(b"caf\xe9.mp4")
     (top / "films.txt").write_bytes(b"caf\xe9.mp4\n")

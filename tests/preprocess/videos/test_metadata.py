@@ -70,6 +70,21 @@ def test_a_list_that_cannot_be_read_is_an_error_that_names_it(told, content, rea
         told(content)
 
 
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("name,speaker\nx,y\n", "only the column `file` has to be there$"),
+        ("", "only the column `file` has to be there$"),
+        ("file;speaker\nx;y\n", "not separated by commas: export it with commas$"),
+        ('"file"\t"speaker"\nx\ty\n', "not separated by commas: export it with commas$"),
+        ("file,speaker\na,b,c\n", "quote cells with commas$"),
+    ],
+)
+def test_what_has_to_be_mended_in_the_header_is_said(told, content, hint):
+    with pytest.raises(ValueError, match=hint):
+        told(content)
+
+
 def test_an_absent_list_is_said(tmp_path):
     with pytest.raises(FileNotFoundError, match="metadata=.*none.csv: no such file"):
         with_metadata([], tmp_path / "none.csv", Report())

@@ -6,12 +6,14 @@ import hashlib
 import threading
 import time
 import weakref
+from dataclasses import replace
 from itertools import count, islice
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from hydra.errors import InstantiationException
 
 import preprocess.videos.motion as module
 from joyvasa.motion import CHANNELS, KEYPOINTS, PITCH, ROTATION, YAW, interpolate
@@ -86,8 +88,9 @@ def test_precision_follows_the_device_and_wrong_settings_are_named():
     assert precision_of(extracting(precision="float16"), "cpu") == "float16"
     with pytest.raises(ValueError, match="extracting.precision=int8: choose auto"):
         precision_of(extracting(precision="int8"), "cpu")
-    with pytest.raises(ValueError, match="extracting.batch_size=0"):
-        Extractor(extracting(batch_size=0), "cpu")
+    with pytest.raises(InstantiationException) as error:
+        extracting(batch_size=0)
+    assert "extracting.batch_size=0" in str(error.value.__cause__)
 
 
 def test_the_identity_is_known_without_loading_and_changes_with_what_the_numbers_depend_on(extractor, monkeypatch):
@@ -97,6 +100,13 @@ def test_the_identity_is_known_without_loading_and_changes_with_what_the_numbers
     assert known["untrained"] and known["sha256"] is None and known["precision"] == "float32"
     for change in ({"weights": "random:1:small"}, {"batch_size": 2}, {"precision": "bfloat16"}, {"species": "animal"}):
         assert identity_of(extracting(**{"batch_size": 4} | change), "cpu") != known
+
+
+def test_a_size_of_the_crop_that_nothing_would_follow_is_an_error():
+    crop = extracting().crop
+    with pytest.raises(ValueError, match="extracting.crop.size=512: M sees 256 pixels"):
+        identity_of(extracting(crop=replace(crop, size=512)), "cpu")
+    assert identity_of(extracting(crop=replace(crop, scale=2.0)), "cpu") == identity_of(extracting(), "cpu")
 
 
 def test_the_identity_of_files_is_their_hash_and_missing_ones_are_named(tmp_path):

@@ -169,3 +169,25 @@ def test_a_hundred_thousand_clips_are_a_small_page(written, tmp_path, picture):
 def test_a_picture_that_is_none_is_named(written, data):
     with pytest.raises(ValueError, match="clip-000001: .* bytes that are no picture"):
         written(facts(clips=[clip(1, picture=data)]))
+
+
+def test_thresholds_stand_below_the_bars_and_not_on_them(written):
+    page = written(facts(clips=[clip(n, seconds=8.1 + n) for n in range(10)]))
+    charts = re.findall(r"<svg class=.chart.*?</svg>", page, re.S)
+    assert len(charts) == 3 and not any("at least" in chart or "at most" in chart for chart in charts)
+    assert page.count('class="bound"') >= 4 and "<p>at least 8, at most 20</p>" in page and "<p>at most 50</p>" in page
+
+
+def test_nearly_equal_values_are_not_magnified_to_look_spread(written):
+    """Of a head that turns by 1.79 to 1.84 degrees in all clips, the axis reaches to the 50 that are allowed."""
+    near = [clip(n, measures={"yaw_deg": 1.79 + n / 200}) for n in range(10)]
+    (chart,) = re.findall(r'<svg class=.chart[^>]*label="yaw.*?</svg>', written(facts(clips=near)), re.S)
+    assert chart.count("<rect") == 1 and "→" not in chart and ">50</text>" in chart
+    spread_out = [clip(n, measures={"yaw_deg": 1.0 + 0.6 * n}) for n in range(10)]
+    (chart,) = re.findall(r'<svg class=.chart[^>]*label="yaw.*?</svg>', written(facts(clips=spread_out)), re.S)
+    assert chart.count("<rect") > 5 and "→" in chart
+
+
+def test_words_of_what_is_taken_for_granted_are_not_broken(written):
+    page = written(facts(remarks=[Note("speakers", "speaker by file", "a guess")]))
+    assert '<div class="said">' in page and ".said td:not(:last-child):not(.n){min-width:11ch}" in page

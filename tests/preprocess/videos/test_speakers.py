@@ -72,6 +72,24 @@ def test_the_folder_of_a_speaker_is_the_first_that_differs():
     assert told(clips)[0] == ["data/id1", "data/id1", "data/id2"]
 
 
+def test_folders_that_say_what_films_are_for_are_no_people():
+    clips = [clip(f"{split}/id{n}/{k}.mp4") for split, n in (("train", 1), ("Test", 2), ("dev", 3)) for k in (1, 2)]
+    assert told(clips)[0] == ["id1", "id1", "id2", "id2", "id3", "id3"]
+    assert told([*clips, clip("extra/x.mp4"), clip("train/y.mp4")])[0][-2:] == ["extra", "train/y"]
+    assert told([clip("data/train/id1/a/1.mp4"), clip("data/test/id2/1.mp4")])[0] == ["data/id1", "data/id2"]
+    assert told([clip("train/1.mp4"), clip("validation/2.mp4")])[0] == ["train/1", "validation/2"]
+
+
+@pytest.mark.parametrize("how", ["auto", "folder"])
+def test_folders_in_folders_are_named_for_they_may_be_the_people(how):
+    clips = [clip("north/ann/1.mp4"), clip("north/bob/1.mp4"), clip("south/1.mp4")]
+    speakers, remarks = told(clips, how)
+    assert speakers == ["north", "north", "south"]
+    assert "they are north, south; films lie in folders below north" in remarks["speaker by folder"]
+    flat = told([clip("ann/1.mp4"), clip("bob/1.mp4")], how)[1]
+    assert "below" not in flat.get("speaker by folder", "")
+
+
 def test_one_face_in_several_files_and_folders_is_one_speaker():
     clips = [clip("x/1.mp4", person="ann"), clip("y/2.mp4", person="ann"), clip("y/3.mp4", person="bob")]
     (first, second, third), remarks = told(clips, embed=embed)
