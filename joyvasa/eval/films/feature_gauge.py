@@ -57,7 +57,7 @@ class FeatureInstrument:
         if film.info.frames < span:
             raise Unfit(f"{film.info.frames} frames (expected at least {span})")
         if how.frames == 1:
-            return PictureGauge(self)
+            return PictureGauge(self, film.info.frames)
         count = film.info.frames // span if how.per_video is None else how.per_video
         return ClipGauge(self, self._start(film, span * count) + span * np.arange(count))
 
@@ -69,11 +69,20 @@ class FeatureInstrument:
 
 
 class _Features:
-    def __init__(self) -> None:
-        self._pieces: list[torch.Tensor] = []
+    """samples: how many there will be. Room for all is taken with the first: small pieces kept between the large ones
+    that come and go tear the heap, which then grows with the film, by half a megabyte a picture."""
+
+    def __init__(self, samples: int) -> None:
+        self._samples, self._count, self._features_ND = samples, 0, np.empty((0, 0), np.float32)
+
+    def _keep(self, features_ND: torch.Tensor) -> None:
+        if not self._count:
+            self._features_ND = np.empty((self._samples, features_ND.shape[1]), np.float32)
+        start, self._count = self._count, self._count + len(features_ND)
+        self._features_ND[start : self._count] = features_ND.float().cpu().numpy()
 
     def _reading(self) -> Reading:
-        features_ND = torch.cat(self._pieces).float().numpy()
+        features_ND = self._features_ND[: self._count]
         if not np.isfinite(features_ND).all():
             raise Unfit("features that are not finite (NaN): its pictures are broken")
         return Reading({"samples": len(features_ND)}, {"features": features_ND})
@@ -82,8 +91,8 @@ class _Features:
 class PictureGauge(_Features):
     """Every `stride`-th picture, in batches."""
 
-    def __init__(self, instrument: FeatureInstrument) -> None:
-        super().__init__()
+    def __init__(self, instrument: FeatureInstrument, frames: int) -> None:
+        super().__init__(-(-frames // instrument.sampling.stride))
         self._by, self._held, self._at = instrument, [], 0
 
     def add(self, frame: np.ndarray, reference: np.ndarray | None) -> None:
@@ -94,7 +103,7 @@ class PictureGauge(_Features):
             self._judge()
 
     def _judge(self) -> None:
-        self._pieces.append(self._by.judge.features(torch.from_numpy(np.stack(self._held))).cpu())
+        self._keep(self._by.judge.features(torch.from_numpy(np.stack(self._held))))
         self._held = []
 
     def end(self) -> Reading:
@@ -107,7 +116,7 @@ class ClipGauge(_Features):
     """Clips that begin at the given frames and do not overlap; one is held, at the network's size."""
 
     def __init__(self, instrument: FeatureInstrument, starts: np.ndarray) -> None:
-        super().__init__()
+        super().__init__(len(starts))
         how = instrument.sampling
         self._judge = instrument.judge
         self._frames = how.frames
@@ -120,7 +129,7 @@ class ClipGauge(_Features):
             self._held.append(self._judge.prepared(torch.from_numpy(frame)[None]))
         self._at += 1
         if len(self._held) == self._frames:
-            self._pieces.append(self._judge.prepared_features(torch.cat(self._held)[None]).cpu())
+            self._keep(self._judge.prepared_features(torch.cat(self._held)[None]))
             self._held = []
 
     def end(self) -> Reading:
