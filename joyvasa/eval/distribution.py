@@ -72,8 +72,7 @@ def frechet_motion(clips: Sequence[ClipMotion], reference: MotionReference) -> t
     Every feature is first divided by its root mean square over all the truth's windows, so that velocity weighs as much
     as position: motion held still is at about 24, one from each feature. Population covariances. Needs 120 windows
     (five a feature: about 7 clips of 10 s); below, the estimate is None and the note says why. The distance of finite
-    samples is biased upwards, and a resample repeats clips: compare systems on the same clips, and read the interval as
-    a spread, which may lie above the value.
+    samples is biased upwards: compare systems on the same clips.
     """
     truth = [window_features(clip.truth, reference) for clip in clips]
     made = [window_features(clip.generated, reference) for clip in clips]

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from joyvasa.eval.jackknife import GROUPS, deal, deviations, student_interval, variance_parts
+from joyvasa.eval.bootstrap import mean_of
+from joyvasa.eval.jackknife import GROUPS, deal, deviations, jackknifed, student_interval, variance_parts
 
 EVEN = np.full(GROUPS, 4)
 
@@ -65,3 +66,15 @@ def test_the_fewer_groups_the_wider():
 def test_a_number_that_is_not_finite_has_no_spread():
     with pytest.raises(ValueError, match="not finite"):
         variance_parts(1.0, np.array([1.0, np.nan]), np.ones(2))
+
+
+def test_of_a_mean_it_is_the_standard_error():
+    """With one clip a group, Student's interval of a mean; clips of one voice stay together."""
+    values = np.random.default_rng(0).standard_normal(8)
+    found = jackknifed(mean_of(values), [f"voice {number}" for number in range(8)])
+    reach = deviations(8) * values.std(ddof=1) / np.sqrt(8)
+    assert (found.value, found.low, found.high) == pytest.approx((values.mean(), *(values.mean() + [-reach, reach])))
+    twice = jackknifed(mean_of(np.repeat(values, 2)), [f"voice {number // 2}" for number in range(16)])
+    assert (twice.low, twice.high, twice.n) == (pytest.approx(found.low), pytest.approx(found.high), 16)
+    alone = jackknifed(mean_of(values), ["voice"] * 8)
+    assert np.isnan(alone.low) and "one voice" in alone.note

@@ -189,6 +189,12 @@ def test_frechet_of_diagonal_gaussians_has_its_closed_form():
     np.testing.assert_allclose(frechet_distance(mean_a, covariance(std_a), mean_b, covariance(std_b)), expected)
 
 
+def test_the_frechet_distance_is_within_its_interval(clips, reference):
+    noisy = generated([*clips, *(replace(clip, key=f"{clip.key}-2") for clip in clips)], noise(reference))
+    found = score(noisy, reference, seed=0)["frechet_motion"]
+    assert found.low < found.value < found.high and found.high - found.value == pytest.approx(found.value - found.low)
+
+
 def test_few_windows_give_no_frechet_distance_but_a_reason(clips, reference):
     found = score(clips[:2], reference, seed=0)["frechet_motion"]
     assert np.isnan(found.value) and "120 needed" in found.note
