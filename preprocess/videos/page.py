@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from joyvasa import markup
-from joyvasa.markup import SENTENCE, clock, counted, duration, share, table, text
+from joyvasa.markup import SENTENCE, clock, counted, duration, share, table, text, with_commands
 from joyvasa.media import replacing
 from joyvasa.thumbnails import evenly, jpeg, spread, thumbnail
 from preprocess.report import FILE
@@ -197,7 +197,7 @@ def _fallbacks(facts: PageFacts) -> str:
     said: dict[tuple[str, str], list[str]] = {}
     for note in sorted(facts.remarks, key=lambda note: (note.kind, note.reason, note.name)):
         said.setdefault((note.kind, note.reason), []).append(note.name)
-    told = [[text(kind), _named(names), text(reason, SENTENCE)] for (kind, reason), names in said.items()]
+    told = [[text(kind), _named(names), with_commands(reason, SENTENCE)] for (kind, reason), names in said.items()]
     decoded = _section("Decoders", _listed(["decoder", "files", "why not decord"], rows, (1,)))
     granted = _listed(["about", "where", "what"], told, ())
     return decoded + _section("Taken for granted", granted and f'<div class="said">{granted}</div>')
