@@ -128,7 +128,10 @@ def table(rows: Mapping[str, Mapping[str, Score]]) -> str:
 def _cell(score: Score | None) -> str:
     if score is None:
         return ""
-    return "-" if np.isnan(score.value) else f"{score.value:.2f} [{score.low:.2f}, {score.high:.2f}]"
+    if np.isnan(score.value):
+        return "-"
+    value, low, high = (f"{round(each, 2) + 0.0:.2f}" for each in (score.value, score.low, score.high))  # no -0.00
+    return f"{value} [{low}, {high}]"
 
 
 def _notes(rows: Mapping[str, Mapping[str, Score]]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from joyvasa.eval.bootstrap import mean_of, resample_weights
+from joyvasa.eval.bootstrap import Score, mean_of, resample_weights
 from joyvasa.eval.distribution import FEATURES, frechet_distance
 from joyvasa.eval.motion import ClipMotion, MotionReference, paired_difference, per_clip, score, score_rows, table
 from joyvasa.motion import CHANNELS, EYELIDS, FPS, LOWER_LIP, MOUTH_CORNERS, PITCH, ROLL, UPPER_LIP, lip_opening
@@ -304,3 +304,7 @@ def test_bad_clips_are_named(clips, reference):
         score([], reference, seed=0)
     with pytest.raises(ValueError, match="no training clip"):
         MotionReference.fit([])
+
+
+def test_a_table_has_no_zero_below_zero():
+    assert "0.00 [0.00, 0.00]" in table({"model": {"distance": Score(-1e-9, -1e-9, 1e-9, 3, "")}})
