@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
-from joyvasa import weight_store, weights
 from joyvasa.eval import quality
+from joyvasa.eval.films.cabinet import AUTO, Cabinet
 from joyvasa.eval.films.feature_gauge import FeatureInstrument
 from joyvasa.eval.films.film_scores import Rules
 from joyvasa.eval.films.gauge import Instrument
@@ -22,9 +21,7 @@ from joyvasa.eval.films.passing import Sides
 from joyvasa.eval.films.quality_gauge import PictureInstrument, QualityInstrument
 from joyvasa.eval.films.results import Absent
 from joyvasa.eval.films.set_scores import Corpus, network_of, sampling_of
-from joyvasa.eval.lip_track import Look, detector_boxes
 from joyvasa.eval.protocol_fields import (
-    Detection,
     Frechet,
     FrechetInfinity,
     Identity,
@@ -34,18 +31,13 @@ from joyvasa.eval.protocol_fields import (
     SignalToNoise,
     Structure,
 )
-from joyvasa.eval.protocol_hash import UNTRAINED, Network, Protocol, hash_of
-from joyvasa.eval.protocols import HAAR, IN_MEMORY, PHOTO, SCRFD, seen_by
+from joyvasa.eval.protocol_hash import UNTRAINED, Protocol, hash_of
+from joyvasa.eval.protocols import IN_MEMORY, PHOTO, get, seen_by
 from joyvasa.eval.verdicts import doubt
 from joyvasa.faces.five_points import ScrfdPoints
-from joyvasa.faces.haar import HaarDetector
-from joyvasa.models.judges import Judge, load
 from joyvasa.models.judges.arcface import ArcFace
 from joyvasa.models.judges.loading import RANDOM
-from joyvasa.models.judges.lpips import NAME as LPIPS_ENTRY
-from joyvasa.models.judges.lpips import load_lpips
 
-AUTO, TRAINED = "auto", "weights"
 PICTURE = "picture"  # the instrument that every film has
 
 
@@ -105,7 +97,7 @@ def make_plan(setup: Setup) -> Plan:
     """Loads every judge that is here. Raises ValueError for weights= and detector= that are none."""
     if setup.weights != AUTO and not RANDOM.fullmatch(setup.weights):
         raise ValueError(f"weights={setup.weights} (expected {AUTO}, or random:SEED with SEED a whole number)")
-    plan, cabinet = Plan(setup), Cabinet(setup)
+    plan, cabinet = Plan(setup), Cabinet(setup.weights, setup.detector, setup.device)
     picture = PictureInstrument({"reads": PICTURE, "revision": 1})
     plan.sides = Sides({PICTURE: picture}, {PICTURE: picture})
     for protocol in setup.protocols:
@@ -187,65 +179,11 @@ def _add_quality(plan: Plan, cabinet: Cabinet, protocol: Protocol) -> None:
     plan.add(protocol, known, QualityInstrument(protocol, known, IN_MEMORY, measure), None)
 
 
-class Cabinet:
-    """The judges of a process, each loaded once. remark: what took the place of something that is not here."""
-
-    def __init__(self, setup: Setup) -> None:
-        self._setup, self._judges = setup, {}
-        self._which = TRAINED if setup.weights == AUTO else setup.weights
-        self.remark = ""
-
-    def judge(self, network: Network) -> Judge:
-        """Raises FileNotFoundError naming the command that gets its file."""
-        entry = network.entry
-        if entry not in self._judges:
-            loaded = load_lpips(self._which) if entry == LPIPS_ENTRY else load(entry, self._which)
-            self._judges[entry] = loaded.to(self._setup.device)
-        return self._judges[entry]
-
-    def known(self, protocol: Protocol) -> dict[str, str]:
-        """sha256, or random:SEED, of all networks of a protocol."""
-        return {network.key: self._weights_of(network) for network in protocol.networks}
-
-    def _weights_of(self, network: Network) -> str:
-        judge = self._judges.get(network.entry)
-        if judge is not None:
-            return judge.sha256 or self._which
-        return weight_store.records(weights.get(network.entry))[network.files[0]].sha256
-
-    @cached_property
-    def detection(self) -> tuple[Detection, Look]:
-        """In the place of S3FD: SCRFD, which learned from the same boxes, else OpenCV's cascades."""
-        asked = self._setup.detector
-        if asked not in (AUTO, SCRFD.detector, HAAR.detector):
-            raise ValueError(f"detector={asked} (expected {AUTO}, {SCRFD.detector} or {HAAR.detector})")
-        if asked != HAAR.detector:
-            try:
-                return SCRFD, detector_boxes(_Points(ScrfdPoints()), SCRFD.confidence)
-            except FileNotFoundError as error:
-                if asked == SCRFD.detector:
-                    raise
-                self.remark = f"lip sync: faces by OpenCV's cascades ({HAAR.detector}): {error}"
-        return HAAR, detector_boxes(HaarDetector(), HAAR.confidence)
-
-
-class _Points:
-    """A detector of points as one of boxes."""
-
-    def __init__(self, points: ScrfdPoints) -> None:
-        self._points, self.name, self.note = points, points.name, ""
-
-    def detect(self, image):
-        return [each.face for each in self._points.find(image)]
-
-
 def choose(metrics: Sequence[str], protocols: Sequence[str], defaults: dict[str, list[str]]) -> list[str]:
     """Names of protocols: of each metric its defaults, unless protocols of that metric are named.
 
     Raises ValueError for a metric or a protocol that is not known, and where none is left.
     """
-    from joyvasa.eval.protocols import get
-
     metrics, protocols = (list(dict.fromkeys(name.strip() for name in words)) for words in (metrics, protocols))
     unknown = [name for name in metrics if name not in defaults]
     if unknown:
