@@ -22,7 +22,8 @@ def run_files(folder: Path) -> list[Path]:
 
 
 def records(path: Path) -> Iterator[Any]:
-    """The records (`wandb_internal_pb2.Record`) of a file; the end that a kill left unfinished is left out."""
+    """The records (`wandb_internal_pb2.Record`) of a file; an end that a kill left unfinished or torn is left out."""
+    from google.protobuf.message import DecodeError
     from wandb.proto.wandb_internal_pb2 import Record
 
     data, place, held = path.read_bytes(), HEADER_BYTES, b""
@@ -39,7 +40,10 @@ def records(path: Path) -> Iterator[Any]:
         place += length
         if kind in (_WHOLE, _LAST):
             record = Record()
-            record.ParseFromString(held)
+            try:
+                record.ParseFromString(held)
+            except DecodeError:
+                return
             yield record
 
 

@@ -140,6 +140,22 @@ def test_what_a_kill_kept_from_being_written_comes_from_the_csv_file(open_run, t
     assert rows == [(step, pytest.approx(step / 7)) for step in range(290)] + [(290, 41.0)]
 
 
+def test_a_file_that_is_torn_is_read_up_to_there(open_run, tmp_path):
+    """A writer that goes on behind a cut leaves zeros in between, in the middle of a record."""
+    run, _ = open_run()
+    for step in range(300):
+        run.log_metrics({"train/loss": step / 7}, step=step)
+    run.conclude({}, tmp_path / "none.ckpt")
+    path = run_files(tmp_path / "a")[0]
+    whole = path.read_bytes()
+    for cut in range(len(whole) // 2, len(whole) // 2 + 60):
+        path.write_bytes(whole[:cut])
+        rows = list(history(tmp_path / "a"))
+        path.write_bytes(whole[:cut] + bytes(300) + whole[cut + 300 :])
+        torn = list(history(tmp_path / "a"))
+        assert torn[: len(rows)] == rows and len(torn) <= len(rows) + 1 and 20 < len(rows) < 280
+
+
 def test_a_run_that_cannot_be_opened_online_is_opened_offline_and_this_is_told(open_run, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("WANDB_API_KEY", "0" * 40)
     init, asked = wandb.init, []
