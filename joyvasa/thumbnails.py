@@ -74,15 +74,30 @@ def contact_sheet(thumbnails: Sequence[np.ndarray]) -> bytes:
 
     Raises ValueError for no picture at all.
     """
-    if not thumbnails:
+    return jpeg(tiled([centred(image, GREY) for image in thumbnails], GREY, GAP))
+
+
+def centred(image: np.ndarray, paper: int) -> np.ndarray:
+    """A picture of at most SIDE pixels, uint8 BGR, in the middle of a square (SIDE, SIDE, 3) of this grey."""
+    height, width = image.shape[:2]
+    top, left = (SIDE - height) // 2, (SIDE - width) // 2
+    cell = np.full((SIDE, SIDE, 3), paper, np.uint8)
+    cell[top : top + height, left : left + width] = image
+    return cell
+
+
+def tiled(cells: Sequence[np.ndarray], paper: int, gap: int) -> np.ndarray:
+    """Pictures of one size, uint8 BGR, in rows from the top left on paper of this grey, so many pixels apart.
+
+    Raises ValueError for no picture at all.
+    """
+    if not cells:
         raise ValueError("a contact sheet of no pictures (expected at least one)")
-    columns = math.ceil(math.sqrt(len(thumbnails) * 4 / 3))
-    rows = math.ceil(len(thumbnails) / columns)
-    step = SIDE + GAP
-    sheet = np.full((rows * step + GAP, columns * step + GAP, 3), GREY, np.uint8)
-    for place, image in enumerate(thumbnails):
-        height, width = image.shape[:2]
-        top = GAP + place // columns * step + (SIDE - height) // 2
-        left = GAP + place % columns * step + (SIDE - width) // 2
-        sheet[top : top + height, left : left + width] = image
-    return jpeg(sheet)
+    columns = math.ceil(math.sqrt(len(cells) * 4 / 3))
+    rows = math.ceil(len(cells) / columns)
+    height, width = cells[0].shape[:2]
+    sheet = np.full((rows * (height + gap) + gap, columns * (width + gap) + gap, 3), paper, np.uint8)
+    for place, cell in enumerate(cells):
+        top, left = gap + place // columns * (height + gap), gap + place % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = cell
+    return sheet

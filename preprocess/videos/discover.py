@@ -166,9 +166,8 @@ def _listed(file: Path, report: Report) -> list[_Found]:
         path = next((file.parent / each for each in (line, line.strip()) if os.path.lexists(file.parent / each)), None)
         if path is None:
             reason = f"no such file (line {number} of {shown(file.name)}); mend the list or bring the file"
-            report.reject(
-                nfc(line.strip()), Unusable("unreadable", reason)
-            )  # as written: `..` of no folder leads nowhere
+            # As written: `..` of no folder leads nowhere.
+            report.reject(nfc(line.strip()), Unusable("unreadable", reason))
         else:
             name = nfc(os.path.normpath(line.strip()))
             found.append(_Found(name, path, os.path.realpath(path), linked=path.is_symlink()))

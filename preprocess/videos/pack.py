@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 from safetensors import SafetensorError
 
@@ -17,6 +19,7 @@ from joyvasa.data.shard_writer import npy_bytes
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME
 from preprocess.report import Report, Unusable
 from preprocess.videos.journal import Journal, Verdict
+from preprocess.videos.motion import Moved
 from preprocess.videos.page_facts import RejectRow
 from preprocess.videos.records import Piece
 from preprocess.videos.settings import fingerprint
@@ -38,6 +41,23 @@ class Worked:
     @property
     def name(self) -> str:
         return self.task.name
+
+
+class Spoilt(OSError):
+    """What was made of a film cannot be read any more: a crash of the machine leaves such files."""
+
+    def __init__(self, task: Task, error: Exception):
+        super().__init__(f"what was made of it cannot be read ({type(error).__name__}: {error})")
+        self.task = task
+
+
+@contextmanager
+def _read(task: Task) -> Iterator[None]:
+    """Raises Spoilt for what cannot be read inside."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, SafetensorError, soundfile.LibsndfileError) as error:
+        raise Spoilt(task, error) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +92,20 @@ class Accepted:
         )
 
     def picture(self) -> bytes:
-        """The reference picture, JPEG, read when asked for."""
-        return load_moved(self.worked.task.folder / self.verdict.file).reference_jpeg
+        """The reference picture, JPEG, read when asked for. Raises Spoilt."""
+        return self.moved().reference_jpeg
+
+    def moved(self) -> Moved:
+        """Its motion and reference picture. Raises Spoilt."""
+        with _read(self.worked.task):
+            return load_moved(self.worked.task.folder / self.verdict.file)
+
+    def audio(self) -> np.ndarray:
+        """(640 N,). Raises Spoilt."""
+        piece = self.verdict.piece
+        with _read(self.worked.task):
+            samples = piece.first * SAMPLES_PER_FRAME, piece.last * SAMPLES_PER_FRAME
+            return read_sound(self.worked.task.folder / SOUND, *samples)
 
 
 def judged(files: Sequence[Worked], report: Report) -> tuple[list[Accepted], list[RejectRow]]:
@@ -133,29 +165,15 @@ def place(row: RejectRow) -> str:
     return f"{row.name}, {row.start_s:.2f} to {row.stop_s:.2f} s" if row.piece else row.name
 
 
-class Spoilt(OSError):
-    """What was made of a film cannot be read any more: a crash of the machine leaves such files."""
-
-    def __init__(self, task: Task, error: Exception):
-        super().__init__(f"what was made of it cannot be read ({type(error).__name__}: {error})")
-        self.task = task
-
-
 def clips_of(accepted: Sequence[Accepted], speakers: dict[str, str], home: dict[str, str]) -> Iterator[Clip]:
     """One at a time, read from the staging folders. Raises Spoilt where one cannot be."""
     for each in accepted:
         speaker = speakers[each.key]
-        try:
-            clip = _clip(each, speaker, home[speaker])
-        except (OSError, ValueError, KeyError, SafetensorError, soundfile.LibsndfileError) as error:
-            raise Spoilt(each.worked.task, error) from error
-        yield clip
+        yield _clip(each, speaker, home[speaker])
 
 
 def _clip(each: Accepted, speaker: str, split: str) -> Clip:
-    task, piece = each.worked.task, each.verdict.piece
-    moved = load_moved(task.folder / each.verdict.file)
-    audio = read_sound(task.folder / SOUND, piece.first * SAMPLES_PER_FRAME, piece.last * SAMPLES_PER_FRAME)
+    task, moved = each.worked.task, each.moved()
     render = {
         "jpg": moved.reference_jpeg,
         "json": json.dumps(moved.reference_facts, sort_keys=True).encode(),
@@ -166,7 +184,7 @@ def _clip(each: Accepted, speaker: str, split: str) -> Clip:
     film = task.folder / film_name(each.verdict, task.settings)
     if split == VALIDATION and task.settings.reference.film and film.is_file():
         render["mp4"] = film.read_bytes()
-    return Clip(each.key, moved.motion_NC, audio, meta_of(each, speaker, split), render=render)
+    return Clip(each.key, moved.motion_NC, each.audio(), meta_of(each, speaker, split), render=render)
 
 
 def meta_of(each: Accepted, speaker: str, split: str) -> dict[str, Any]:

@@ -157,7 +157,7 @@ class VideoSource:
         if self.settings.reference.film:
             film_clips(clips, speakers, home, self.engine, report)
         said = self._said(files)
-        content = content_of(clips, speakers, home, [said, self.clips_per_shard, folder.name])
+        content = content_of(clips, speakers, home, [said, folder.name])
         before, names = packed(folder), tuple(sorted({clip.worked.name for clip in clips}))
         now = Packed(content, fingerprint(content, asdict(report)), names)
         if clips and before == now:

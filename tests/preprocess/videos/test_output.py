@@ -158,6 +158,17 @@ def test_unfinished_work_that_a_crash_spoilt_is_made_again_when_packed(films, th
     assert ran.count("move_piece") <= 1 and ran.count("write_sound") <= 1 and "look" not in ran
 
 
+def test_a_torn_piece_is_made_again_where_the_report_alone_is_written(films, there, ran):
+    was = (there / "report.html").read_bytes()
+    piece = sorted((there / ".staging").glob("*/piece-*.safetensors"))[0]
+    whole = piece.read_bytes()
+    piece.write_bytes(whole[:-9])
+    (there / "report.html").unlink()
+    inline.make(films, there)
+    assert piece.read_bytes() == whole and (there / "report.html").read_bytes() == was
+    assert ran.count("move_piece") == 1 and "look" not in ran
+
+
 def test_a_picture_of_the_report_that_is_gone_is_made_again(films, tmp_path, ran):
     with pytest.raises(NothingImported):
         inline.make(films, tmp_path / "set", **{"filters.min_face_px": 5000})
