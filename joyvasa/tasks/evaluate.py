@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -101,17 +100,20 @@ def _score(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) 
 
 def _own(folder: Path, overrides: list[str]) -> Path:
     """The folder, or NAME-2 and so on: where nothing is, or what the same command wrote."""
-    for number in count(1):
-        place = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        try:
-            written = json.loads((place / "results.json").read_bytes())["settings"]["command"]
-        except FileNotFoundError:
-            return place
-        except (ValueError, KeyError, TypeError):
-            continue
-        if written == " ".join(overrides):
-            return place
-    raise AssertionError
+    place, number = folder, 1
+    while not _may_write(place / "results.json", " ".join(overrides)):
+        number += 1
+        place = folder.with_name(f"{folder.name}-{number}")
+    return place
+
+
+def _may_write(results: Path, command: str) -> bool:
+    try:
+        return json.loads(results.read_bytes())["settings"]["command"] == command
+    except FileNotFoundError:
+        return True
+    except (ValueError, KeyError, TypeError):
+        return False
 
 
 def _measured(cfg: DictConfig, overrides: list[str], sources: Sources, title: str) -> Results:
