@@ -16,7 +16,7 @@ from joyvasa.lit.distributed import agree, connect, join, rank_zero_first
 from joyvasa.lit.watch import EXIT_CODE, Watch
 
 fork = multiprocessing.get_context("fork")
-SECONDS = 1.0
+SECONDS = 2.0  # without a word before a rank counts as gone: a busy machine can hold a process still for one
 
 
 def leaves_in_peace(watch) -> None:
