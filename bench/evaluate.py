@@ -58,10 +58,10 @@ from joyvasa.eval.protocols import (
 from joyvasa.eval.quality import decibels, mean_squared_error
 from joyvasa.faces.face import Face
 from joyvasa.faces.five_points import PointedFace
-from joyvasa.film import write_video
-from joyvasa.film_sound import read_film_sound
+from joyvasa.io.video_reader import probe_video, read_frames
+from joyvasa.io.video_sound import read_film_sound
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import FPS
-from joyvasa.video import probe_video, read_frames
 
 METRICS = ("lipsync", "fid", "kid", "fvd", "kvd", "csim", "psnr", "ssim", "lpips")
 PAIRED = {"psnr": PSNR, "ssim": SSIM, "lpips": LPIPS}

@@ -34,7 +34,7 @@ from omegaconf import OmegaConf
 from joyvasa.faces.crop import crop
 from joyvasa.faces.detect import open_detector
 from joyvasa.faces.face import Face
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 from joyvasa.models.liveportrait import LivePortrait, load
 from joyvasa.models.liveportrait.loading import BUILDERS
 from joyvasa.models.liveportrait.sizes import PARTS

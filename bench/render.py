@@ -28,7 +28,7 @@ from joyvasa.animate.compose import Composer
 from joyvasa.animate.liveportrait import LivePortraitInput, LivePortraitRenderer
 from joyvasa.animate.liveportrait_batches import quantise
 from joyvasa.faces.paste import Paster, paste_mask
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 from joyvasa.models.liveportrait import LivePortrait, load
 from joyvasa.motion import CHANNELS, ROTATION, SCALE
 from joyvasa.tasks.config import conf_dir

@@ -22,8 +22,9 @@ from joyvasa.data.clips import Clip, DatasetError
 from joyvasa.data.official import OfficialMotion
 from joyvasa.data.shard_writer import write_dataset
 from joyvasa.data.shards import DESCRIPTION, DatasetInfo
+from joyvasa.io.audio import load_audio
+from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS
 from joyvasa.markup import shown
-from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS, load_audio
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME, resample
 from joyvasa.weights import sha256_of
 from preprocess.report import NothingImported, Report, Unusable, reason_of

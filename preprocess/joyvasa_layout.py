@@ -20,8 +20,8 @@ from pathlib import Path
 from joyvasa.data.official import OfficialMotion, read_motion, read_template, stats_of_template, template_of
 from joyvasa.data.official_template import TEMPLATES
 from joyvasa.data.shards import DatasetInfo
+from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS
 from joyvasa.markup import shown
-from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS
 from joyvasa.motion import STD_FLOOR, MotionStats
 from joyvasa.unpickle import load_pickle
 from preprocess.importing import Candidate, Import, check_output, find_files

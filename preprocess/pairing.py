@@ -8,8 +8,8 @@ from itertools import cycle
 from pathlib import Path
 
 from joyvasa.data.shards import SPLITS
+from joyvasa.io.audio import load_audio
 from joyvasa.markup import shown
-from joyvasa.media import load_audio
 from preprocess.report import Report, Unusable, reason_of
 from preprocess.tables import nfc, read_table
 

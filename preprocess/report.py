@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from joyvasa.io.files import replacing
 from joyvasa.markup import shown
-from joyvasa.media import replacing
 
 FILE = "import.json"
 LISTED = 20

@@ -12,7 +12,7 @@ import pytest
 
 from joyvasa.data.shard_writer import write_dataset
 from joyvasa.data.shards import DatasetError, iterate, open_dataset
-from joyvasa.media import encode_flac
+from joyvasa.io.audio import encode_flac
 from joyvasa.motion import MotionStats
 
 PCM_STEP = 1 / 32_768

@@ -18,7 +18,7 @@ from joyvasa.faces.crop import crop_transform
 from joyvasa.faces.face import Detector, Face
 from joyvasa.faces.species import see_species
 from joyvasa.faces.track import track_faces
-from joyvasa.video import PingPongReader, VideoInfo, VideoReader
+from joyvasa.io.video_reader import PingPongReader, VideoInfo, VideoReader
 
 LOOKS = (0.0, 0.25, 0.5, 0.75)  # of a video's length: where it is looked at to tell a person from an animal
 

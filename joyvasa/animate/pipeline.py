@@ -21,8 +21,9 @@ from joyvasa.animate.portrait import Framing, Portrait, open_portrait
 from joyvasa.animate.soundtrack import soundtrack
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.face import Detector
-from joyvasa.film import write_video
-from joyvasa.media import FILM_ENDINGS, fit_frames, load_audio
+from joyvasa.io.audio import fit_frames, load_audio
+from joyvasa.io.files import FILM_ENDINGS
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, resample
 
 MAX_SECONDS = 3600

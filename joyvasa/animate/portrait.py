@@ -14,7 +14,7 @@ from joyvasa.faces.choose import choose_face, said
 from joyvasa.faces.crop import CropSpec, crop, crop_transform
 from joyvasa.faces.face import Detector, Face, box_face, whole_image
 from joyvasa.faces.species import SPECIES, decide, see_species
-from joyvasa.picture import read_picture
+from joyvasa.io.image import read_picture
 
 Box = tuple[float, float, float, float]
 

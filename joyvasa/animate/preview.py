@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 
 from joyvasa.animate.puppet import PuppetPortrait, PuppetRenderer, estimate_neutral, stamp, text_mask
-from joyvasa.film import write_video
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import FPS, PITCH, ROLL, SAMPLE_RATE, YAW, check_motion, eye_closing, lip_opening
 
 Phone = tuple[float, float, str]  # start and end in seconds, symbol

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from joyvasa.io.video_reader import Sound, load_sound
 from joyvasa.motion import SAMPLE_RATE
-from joyvasa.video import Sound, load_sound
 
 VOICE, ORIGINAL, BOTH = "voice", "original", "both"
 SOUNDS = (VOICE, ORIGINAL, BOTH)

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 
-from joyvasa.media import decode_flac
+from joyvasa.io.audio import decode_flac
 from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME, check_motion
 
 MOTION, AUDIO, META, TRUTH = "motion.npy", "flac", "json", "truth/npy"

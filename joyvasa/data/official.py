@@ -32,7 +32,7 @@ from joyvasa.data.official_template import (
     template_of,
     write_template,
 )
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.motion import (
     CHANNELS,
     EXP,

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.motion import (
     CHANNELS,
     EXP,

@@ -31,7 +31,8 @@ from joyvasa.data.shards import (
     import_webdataset,
     open_dataset,
 )
-from joyvasa.media import LOUDEST, encode_flac, replacing
+from joyvasa.io.audio import LOUDEST, encode_flac
+from joyvasa.io.files import replacing
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME, MotionStats, check_motion
 
 # A dot would end the key in WebDataset, and leading underscores mark its own metadata.

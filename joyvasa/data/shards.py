@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from joyvasa.data.clips import AGAIN, AUDIO, META, MOTION, Clip, ClipEntry, DatasetError, Member, forget_open_shards
-from joyvasa.media import decode_flac
+from joyvasa.io.audio import decode_flac
 from joyvasa.motion import MotionStats
 
 FORMAT = "joyvasa-dataset"

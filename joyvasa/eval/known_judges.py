@@ -18,7 +18,7 @@ import torch
 
 from joyvasa.eval import identity, known_answers, lip_crop, mfcc, sync
 from joyvasa.eval.known_answers import Answers, blocks, compared, published, signal, spread
-from joyvasa.media import PCM_SCALE
+from joyvasa.io.audio import PCM_SCALE
 from joyvasa.models import speech, speech_files
 from joyvasa.models.judges import arcface, i3d, inception, judge, load, loading, lpips, syncnet
 from joyvasa.models.judges.arcface import ArcFace, align

@@ -46,7 +46,7 @@ def mfcc(samples_S: Array) -> Array:
     if samples_S.dtype != np.int16 or samples_S.ndim != 1:
         raise ValueError(
             f"sound of type {samples_S.dtype} and shape {samples_S.shape} (expected int16 and one channel, (S,)); "
-            "samples in [-1, 1] become int16 by joyvasa.media.pcm16"
+            "samples in [-1, 1] become int16 by joyvasa.io.audio.pcm16"
         )
     if not len(samples_S):
         raise ValueError("sound of 0 samples has no cepstra; leave the clip out")

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics import Metric
 
+from joyvasa.io.video_reader import VideoInfo
 from joyvasa.models.judges.judge import expect
 from joyvasa.models.judges.lpips import LPIPS
-from joyvasa.video import VideoInfo
 
 PEAK = 255.0
 # SSIM (Wang et al. 2004, IEEE TIP 13(4)): the window's deviation and reach in pixels, and the two constants.

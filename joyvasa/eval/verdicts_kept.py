@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.weight_store import root
 
 

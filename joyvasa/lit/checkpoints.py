@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 
 _BROKEN = "not a whole checkpoint of this framework; take previous.ckpt beside it, or train anew"
 

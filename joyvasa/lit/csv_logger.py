@@ -13,9 +13,9 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from joyvasa.io.files import replacing
 from joyvasa.lit.report import write_report
 from joyvasa.lit.run_logger import RunLogger
-from joyvasa.media import replacing
 
 HEADER = ["step", "name", "value"]
 SPEED = "speed/"  # numbers of the machine, not of the run: a resumed run draws others

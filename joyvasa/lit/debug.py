@@ -8,7 +8,7 @@ import lightning.pytorch as pl
 import torch
 from torch.profiler import ProfilerActivity, profile, record_function, schedule
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 
 _LAST = 5  # losses averaged at the end
 

@@ -24,7 +24,7 @@ from joyvasa.data.shards import Clip, ClipEntry
 from joyvasa.eval.motion import ClipMotion
 from joyvasa.eval.quality import VideoQuality, measures
 from joyvasa.faces.face import whole_image
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 from joyvasa.models.judges.lpips import LPIPS
 from joyvasa.motion import SAMPLES_PER_FRAME
 

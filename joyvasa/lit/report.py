@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from joyvasa.chart import Point, line_chart, number
+from joyvasa.io.files import replacing
 from joyvasa.lit.run_logger import PROBLEMS
-from joyvasa.media import replacing
 
 GROUPS = ("val", "train", "lr", "speed")  # the order of the page; other prefixes follow
 NOISY = ("train", "speed")

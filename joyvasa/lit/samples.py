@@ -16,8 +16,8 @@ from joyvasa.data.shards import Clip, DatasetInfo
 from joyvasa.eval.motion import ClipMotion, MotionReference, per_clip, score
 from joyvasa.eval.runner import Sampling, cached_voices, choose_clips, clip_motions, other_voices, own_voices, sample
 from joyvasa.eval.sync_expert import Judge
+from joyvasa.io.files import replacing
 from joyvasa.lit.ema import EMA
-from joyvasa.media import replacing
 from joyvasa.motion import SAMPLE_RATE
 
 LOGGED = (

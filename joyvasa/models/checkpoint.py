@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.models.decoder import POSITION_ROWS, STEP_ROWS, Decoder, band, sinusoids
 from joyvasa.models.diffusion import NoiseSchedule, SampleTarget
 from joyvasa.models.generator import MotionGenerator

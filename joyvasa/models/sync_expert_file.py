@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from joyvasa.features import FeatureSpec
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.models.logmel import LogMelEncoder
 from joyvasa.models.speech import load_speech_encoder
 from joyvasa.models.sync_expert import SyncExpert

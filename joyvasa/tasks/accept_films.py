@@ -24,7 +24,9 @@ from joyvasa.animate.puppet import PuppetPortrait, PuppetRenderer
 from joyvasa.data.synthetic import Corpus, make_clip
 from joyvasa.eval.verdicts import UNVERIFIED, VERIFIED, WRONG, Examiner, Verdict
 from joyvasa.faces.detect import open_detector
-from joyvasa.media import encode_flac, replacing
+from joyvasa.io.audio import encode_flac
+from joyvasa.io.files import replacing
+from joyvasa.io.video_reader import VideoReader
 from joyvasa.models.liveportrait.files import ENTRIES, WEIGHTS
 from joyvasa.motion import CHANNELS, FPS, LIPS, ROTATION, SAMPLES_PER_FRAME
 from joyvasa.tasks.accept_step import Outcome, Step, files_of, sources
@@ -34,7 +36,6 @@ from joyvasa.tasks.runs import advance
 from joyvasa.tasks.sample import describe
 from joyvasa.tasks.score import portrait
 from joyvasa.thumbnails import contact_sheet, evenly, jpeg, thumbnail
-from joyvasa.video import VideoReader
 from joyvasa.weights import sha256_of
 
 GENERATOR = "joyvasa"

@@ -26,11 +26,11 @@ from joyvasa.eval.sync import ClipSync, audio_windows, clip_sync, window_count
 from joyvasa.eval.verdicts import CLIP, METRICS, VERIFIED, WRONG, Examiner, accept_judge, digest_of
 from joyvasa.eval.verdicts_kept import recall, remember
 from joyvasa.faces.detect import open_detector
-from joyvasa.film_sound import read_film_sound
+from joyvasa.io.video_reader import VideoReader
+from joyvasa.io.video_sound import read_film_sound
 from joyvasa.models.judges import load
 from joyvasa.models.judges.syncnet import SIDE, SyncNet
 from joyvasa.tasks.accept_step import Outcome, Step, files_of
-from joyvasa.video import VideoReader
 from joyvasa.weight_store import COMMAND
 
 JUDGE = "syncnet"

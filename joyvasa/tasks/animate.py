@@ -18,11 +18,10 @@ from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.detect import open_detector
-from joyvasa.film import check_writable
-from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS
+from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS
+from joyvasa.io.video_writer import check_writable
 from joyvasa.models.liveportrait.files import find
 from joyvasa.models.liveportrait.sizes import PARTS
-from joyvasa.picture import PICTURE_ENDINGS
 from joyvasa.tasks.official import Opened, find_default, open_generator, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
 from joyvasa.tasks.runs import advance, write_json

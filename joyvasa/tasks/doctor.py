@@ -51,8 +51,8 @@ def _video() -> tuple[str, str, str]:
 
     import numpy as np
 
-    from joyvasa.film import write_video
-    from joyvasa.media import load_audio
+    from joyvasa.io.audio import load_audio
+    from joyvasa.io.video_writer import write_video
     from joyvasa.motion import FPS, SAMPLE_RATE
 
     with tempfile.TemporaryDirectory() as folder:

@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import ListConfig
 
-from joyvasa.media import FILM_ENDINGS
+from joyvasa.io.files import FILM_ENDINGS
 
 EXAMPLE = "python run.py task=animate image=PHOTO audio=VOICE out=FILM.mp4"
 

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from joyvasa.features import FeatureSpec
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.tasks.build import FIXED, SUGGESTED, adopt, build_generator, device_of, unit_stats
 

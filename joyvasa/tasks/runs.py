@@ -14,7 +14,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 
 _AGREED = "JOYVASA_RUN_ID"  # processes that Lightning starts inherit rank 0's environment
 # What may not change on resume: the weights fit it, or the checkpoint's own value would be used without a word.

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from joyvasa.animate.pipeline import Speak, load_voice
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.eval.baselines import loudness_db
-from joyvasa.media import FILM_ENDINGS, SOUND_ENDINGS, replacing
+from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, replacing
 from joyvasa.motion import SAMPLES_PER_FRAME, lip_opening
 from joyvasa.tasks.official import open_generator, speaker
 from joyvasa.tasks.pairs import find_files

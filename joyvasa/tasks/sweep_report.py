@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.tasks.runs import write_text
 from joyvasa.tasks.trials import DONE, FAILED, INTERRUPTED, NOT_RUN, SCORES, Trial, read_trials
 

@@ -13,9 +13,9 @@ from joyvasa.data.shards import DatasetInfo, open_dataset
 from joyvasa.eval.bootstrap import table
 from joyvasa.eval.sync_expert import Judge
 from joyvasa.eval.sync_study import OTHER_VOICE, ShiftStudy, StudyClip, study_shifts
+from joyvasa.io.files import replacing
 from joyvasa.lit.checkpoints import load_averaged
 from joyvasa.lit.sync_expert import SyncModule
-from joyvasa.media import replacing
 from joyvasa.models.sync_expert_file import NAME, write_expert
 from joyvasa.motion import MotionStats
 from joyvasa.tasks.build import device_of, unit_stats

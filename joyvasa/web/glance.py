@@ -10,9 +10,9 @@ import numpy as np
 
 from joyvasa.faces.choose import left_to_right
 from joyvasa.faces.face import Detector, Face
-from joyvasa.media import FILM_ENDINGS
-from joyvasa.picture import read_picture
-from joyvasa.video import probe_video, read_frames
+from joyvasa.io.files import FILM_ENDINGS
+from joyvasa.io.image import read_picture
+from joyvasa.io.video_reader import probe_video, read_frames
 
 SIDE_PX = 640  # of the picture shown
 LINE_PX = 3

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import soundfile
 
-from joyvasa.media import FILM_ENDINGS, load_audio
+from joyvasa.io.audio import load_audio
+from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS
+from joyvasa.io.video_reader import probe_video
 from joyvasa.motion import FPS, SAMPLE_RATE
-from joyvasa.picture import PICTURE_ENDINGS
-from joyvasa.video import probe_video
 from joyvasa.web.line import Refused
 
 COMMAND = "python run.py task=animate"

@@ -13,8 +13,7 @@ import gradio as gr
 
 from joyvasa.animate.soundtrack import SOUNDS
 from joyvasa.faces.species import SPECIES
-from joyvasa.media import FILM_ENDINGS
-from joyvasa.picture import PICTURE_ENDINGS
+from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS
 from joyvasa.web import words
 from joyvasa.web.counter import Counter
 

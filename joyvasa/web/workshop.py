@@ -20,11 +20,11 @@ from joyvasa.animate.compose_settings import Amplitude
 from joyvasa.animate.pipeline import Made, OnStep, Studio
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.face import Detector, Face
-from joyvasa.film import write_video
-from joyvasa.media import FILM_ENDINGS
+from joyvasa.io.files import FILM_ENDINGS
+from joyvasa.io.video_reader import VideoReader, load_sound
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import SAMPLE_RATE
 from joyvasa.tasks.animate import composition_of, framing_of
-from joyvasa.video import VideoReader, load_sound
 from joyvasa.web.folder import Folder
 from joyvasa.web.limits import Limits
 from joyvasa.web.line import Job

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 
+from joyvasa.io.files import FILM_ENDINGS
 from joyvasa.markup import shown
-from joyvasa.media import FILM_ENDINGS
 from preprocess.report import Report, Unusable
 from preprocess.tables import nfc
 from preprocess.videos.metadata import FILE, with_metadata

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 
 
 class FaceEmbedder:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from joyvasa.film_sound import loudness_db
+from joyvasa.io.video_sound import loudness_db
 from joyvasa.motion import EXP, PITCH, ROTATION, SCALE, TRANSLATION, YAW
 from preprocess.videos.records import FaceTrack, Piece, Unusable
 from preprocess.videos.settings import Filters

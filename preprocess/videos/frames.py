@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from joyvasa.decoding import Damaged, Timeline, frames_since
-from joyvasa.film_sound import heard_between
-from joyvasa.video import shrunk, size_within
+from joyvasa.io.timeline import Damaged, Timeline, frames_since
+from joyvasa.io.video_reader import shrunk, size_within
+from joyvasa.io.video_sound import heard_between
 from preprocess.report import reason_of
 from preprocess.videos.probe import timeline_of
 from preprocess.videos.records import Unusable

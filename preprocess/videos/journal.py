@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from preprocess.videos.records import PASSING, Piece, Probed, Unusable
 
 FILE = "journal.json"

@@ -19,7 +19,7 @@ from safetensors.numpy import save as in_bytes
 
 from joyvasa.faces.face import Detector
 from joyvasa.faces.track import in_shots
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from preprocess.videos.records import FaceTrack, Look
 from preprocess.videos.scout import Scout
 from preprocess.videos.settings import Following

@@ -14,8 +14,8 @@ from pathlib import Path
 from joyvasa.data.clips import DatasetError
 from joyvasa.data.shard_writer import GROUPS, SHARD
 from joyvasa.data.shards import DESCRIPTION, FEATURES, STATS, open_dataset
+from joyvasa.io.files import replacing
 from joyvasa.markup import shown
-from joyvasa.media import replacing
 from preprocess.report import FILE as IMPORT
 from preprocess.report import NothingImported, Report
 from preprocess.videos.page import PAGE, SHEET

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from joyvasa import markup
+from joyvasa.io.files import replacing
 from joyvasa.markup import SENTENCE, clock, counted, duration, share, table, text, with_commands
-from joyvasa.media import replacing
 from joyvasa.thumbnails import evenly, jpeg, spread, thumbnail
 from preprocess.report import FILE
 from preprocess.videos.page_facts import ClipRow, PageFacts, RejectRow

@@ -5,9 +5,9 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from joyvasa.decoding import Damaged, Timeline, opened, timeline
-from joyvasa.film_sound import decoded
-from joyvasa.video import constant_rate
+from joyvasa.io.timeline import Damaged, Timeline, opened, timeline
+from joyvasa.io.video_reader import constant_rate
+from joyvasa.io.video_sound import decoded
 from joyvasa.weights import sha256_of
 from preprocess.report import reason_of
 from preprocess.videos.records import Probed, Unusable
@@ -39,7 +39,7 @@ def probe(path: Path) -> Probed:
 
 
 def timeline_of(path: Path) -> Timeline:
-    """joyvasa.decoding.timeline, its errors as Unusable."""
+    """joyvasa.io.timeline.timeline, its errors as Unusable."""
     try:
         return timeline(path)
     except Damaged as error:

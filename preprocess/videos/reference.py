@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from joyvasa.faces.crop import crop
-from joyvasa.film import VIDEO_OPTIONS, write_video
+from joyvasa.io.video_writer import VIDEO_OPTIONS, write_video
 from joyvasa.motion import FPS, ROTATION
 from preprocess.videos.crops import crops_of, path_of, squares_of, transform_of
 from preprocess.videos.records import FaceTrack, Piece

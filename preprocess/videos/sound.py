@@ -1,4 +1,4 @@
-"""The sound of a film as one FLAC file, written without holding it whole (`joyvasa.film_sound`)."""
+"""The sound of a film as one FLAC file, written without holding it whole (`joyvasa.io.video_sound`)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from joyvasa.film_sound import NoSound, film_sound
-from joyvasa.media import pcm16, replacing
+from joyvasa.io.audio import pcm16
+from joyvasa.io.files import replacing
+from joyvasa.io.video_sound import NoSound, film_sound
 from joyvasa.motion import SAMPLE_RATE
 from preprocess.report import reason_of
 from preprocess.videos.records import Unusable

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, binary_opening
 from scipy.signal import butter, sosfilt
 
-from joyvasa.film_sound import HOP, WINDOW, levels_db
+from joyvasa.io.video_sound import HOP, WINDOW, levels_db
 from joyvasa.motion import SAMPLE_RATE
 
 PITCH_HZ = (70, 400)

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from preprocess.videos.motion import Moved
 
 FACTS, RATIOS = "facts", "ratios"

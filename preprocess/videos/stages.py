@@ -20,7 +20,7 @@ import numpy as np
 
 from joyvasa.faces.detect import open_detector
 from joyvasa.faces.face import Detector
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.motion import SAMPLES_PER_FRAME
 from preprocess.videos import look as looking
 from preprocess.videos.cut import pieces

@@ -9,7 +9,7 @@ import pytest
 
 from joyvasa.animate.preview import contact_sheet, phone_at, plot_curves, write_preview
 from joyvasa.animate.puppet import PuppetPortrait
-from joyvasa.media import load_audio
+from joyvasa.io.audio import load_audio
 from joyvasa.motion import CHANNELS, LOWER_LIP, SAMPLES_PER_FRAME, SCALE
 
 FRAMES = 30

@@ -19,8 +19,8 @@ from joyvasa.eval.films.lip_gauge import LipInstrument
 from joyvasa.eval.lip_track import SYNCNET_RULE
 from joyvasa.eval.mfcc import mfcc
 from joyvasa.eval.protocols import HAAR, IN_MEMORY, PROTOCOLS, seen_by
+from joyvasa.io.video_reader import VideoInfo
 from joyvasa.motion import SAMPLES_PER_FRAME
-from joyvasa.video import VideoInfo
 
 FRAMES, REACH = 50, 12  # at 25 a second; a voice that is moved goes on beyond the film
 FIRST = 7  # frame in which the face appears: its track does not begin with the film

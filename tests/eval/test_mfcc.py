@@ -7,7 +7,7 @@ import pytest
 
 from joyvasa.eval import mfcc as module
 from joyvasa.eval.mfcc import HOP, WINDOW, frame_count, mel_filters, mfcc
-from joyvasa.media import pcm16
+from joyvasa.io.audio import pcm16
 
 EXPECTED = Path(__file__).parents[1] / "data" / "mfcc.npz"
 

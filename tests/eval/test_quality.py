@@ -8,8 +8,8 @@ from torch.testing import assert_close
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from joyvasa.eval.quality import VideoQuality, measures, pair_fault, ssim
+from joyvasa.io.video_reader import VideoInfo
 from joyvasa.models.judges.lpips import load_lpips
-from joyvasa.video import VideoInfo
 
 
 def frames(count, seed=0, height=33, width=40, noise=0.0):

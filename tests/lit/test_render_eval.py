@@ -16,6 +16,7 @@ import torch
 from hydra.utils import instantiate
 
 from joyvasa.animate.stage import PuppetStage
+from joyvasa.io.video_reader import load_sound, read_frames
 from joyvasa.lit import render_eval
 from joyvasa.lit.ema import EMA
 from joyvasa.lit.render_eval import RenderEval, evaluating
@@ -23,7 +24,6 @@ from joyvasa.lit.run_logger import PROBLEMS
 from joyvasa.models.judges.lpips import load_lpips
 from joyvasa.tasks import train as train_task
 from joyvasa.tasks.config import check_targets
-from joyvasa.video import load_sound, read_frames
 
 PLACE = "callbacks.render_eval"
 DRAWN = (

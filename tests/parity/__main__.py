@@ -15,7 +15,7 @@ import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 
 from .case import names_in
 from .check import INTERRUPTED, CaseResult, check, settled

@@ -19,7 +19,7 @@ from joyvasa.download import DownloadError, WrongFile
 from joyvasa.eval.known_answers import blocks, published, signal
 from joyvasa.eval.verdicts import CLIP, METRICS, Examiner
 from joyvasa.faces.haar import HaarDetector
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 from joyvasa.models.checkpoint import write_official
 from joyvasa.models.judges import load
 from joyvasa.models.liveportrait.sizes import SMALL

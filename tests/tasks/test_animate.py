@@ -10,10 +10,10 @@ import pytest
 import soundfile
 from PIL import Image
 
-from joyvasa.film import read_metadata, write_video
+from joyvasa.io.video_reader import probe_video
+from joyvasa.io.video_writer import read_metadata, write_video
 from joyvasa.motion import SAMPLES_PER_FRAME
 from joyvasa.tasks.pairs import find_files, plan
-from joyvasa.video import probe_video
 from joyvasa.weights import sha256_of
 
 FRAMES = 13

@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 
 ROOT = Path(__file__).resolve().parents[2]
 MOST_MB = 50

@@ -117,7 +117,7 @@ def films(shop) -> list[str]:
 
 
 def test_a_photo_and_a_voice_become_a_film_that_can_be_fetched_and_goes_with_its_session(shop, visitor, ask, speaker):
-    from joyvasa.video import probe_video
+    from joyvasa.io.video_reader import probe_video
 
     client = visitor()
     result = ask(client, "film").result(60)

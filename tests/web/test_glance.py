@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 from joyvasa.web.glance import box_between, glance
 
 

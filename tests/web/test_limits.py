@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 from joyvasa.web.limits import Limits, sound_seconds, spoken
 from joyvasa.web.line import Refused
 

@@ -8,9 +8,9 @@ import pytest
 
 from joyvasa.animate.compose_settings import Amplitude
 from joyvasa.animate.pipeline import Cancelled
-from joyvasa.film import read_metadata, write_video
+from joyvasa.io.video_reader import probe_video
+from joyvasa.io.video_writer import read_metadata, write_video
 from joyvasa.tasks.animate import composition_of, framing_of
-from joyvasa.video import probe_video
 from joyvasa.web.line import Line
 from joyvasa.web.workshop import SharedDetector, beginning
 

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from joyvasa.eval.protocol_hash import environment, hash_of
-from joyvasa.film_sound import read_film_sound
-from joyvasa.video import VideoInfo
+from joyvasa.io.video_reader import VideoInfo
+from joyvasa.io.video_sound import read_film_sound
 
 
 class Unfit(ValueError):

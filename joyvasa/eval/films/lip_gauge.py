@@ -24,7 +24,7 @@ from joyvasa.eval.mfcc import mfcc
 from joyvasa.eval.protocol_fields import LipSync
 from joyvasa.eval.protocol_hash import DecodePath, plain
 from joyvasa.eval.sync import WINDOW_FRAMES, audio_windows, window_count
-from joyvasa.film_sound import loudness_db
+from joyvasa.io.video_sound import loudness_db
 from joyvasa.models.judges.syncnet import SyncNet
 from joyvasa.motion import SAMPLES_PER_FRAME
 

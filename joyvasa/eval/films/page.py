@@ -23,8 +23,8 @@ from joyvasa.eval.films.words import (
     untrained,
 )
 from joyvasa.eval.protocol_hash import CLASS
+from joyvasa.io.files import replacing
 from joyvasa.markup import SENTENCE, document, duration, table, text, with_commands
-from joyvasa.media import replacing
 
 PAGE = "results.html"
 NOTES = 40  # shown

@@ -11,8 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from joyvasa.media import FILM_ENDINGS
-from joyvasa.picture import PICTURE_ENDINGS
+from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS
 from joyvasa.weights import sha256_of
 
 REFERENCE = "ground truth"  # the row of the reference films

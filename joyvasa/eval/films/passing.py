@@ -18,8 +18,8 @@ from joyvasa.eval.films.gauge import Gauge, Instrument, OpenFilm, Unfit, reading
 from joyvasa.eval.films.pairing import REFERENCE, Group
 from joyvasa.eval.films.store import Store
 from joyvasa.eval.identity import PHOTO_SIDE
-from joyvasa.picture import read_picture
-from joyvasa.video import VideoReader
+from joyvasa.io.image import read_picture
+from joyvasa.io.video_reader import VideoReader
 from joyvasa.weights import sha256_of
 
 NAME, COUNTERPART, PHOTO = "name", "reference", "photo"

@@ -13,8 +13,8 @@ import torch
 from joyvasa.eval.films.gauge import OpenFilm, Reading, Unfit
 from joyvasa.eval.protocol_hash import DecodePath, Protocol
 from joyvasa.eval.quality import Measure, VideoQuality, pair_fault
+from joyvasa.io.video_reader import VideoInfo, shrunk
 from joyvasa.thumbnails import SIDE, jpeg
-from joyvasa.video import VideoInfo, shrunk
 
 BATCH_FRAMES = 4
 DAMAGED = "its reference is damaged"  # where there is none, the film is not looked at

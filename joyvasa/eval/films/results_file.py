@@ -17,7 +17,7 @@ from typing import Any
 from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.results import Absent, Column, Difference, Film, Results
 from joyvasa.eval.protocol_hash import hash_of
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 
 FILE = "results.json"
 FORMAT = 2

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from joyvasa.eval.films.gauge import Reading, packed, unpacked
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 
 # What numpy and zipfile raise for bytes that are not those written.
 DAMAGED = (OSError, EOFError, KeyError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile, zlib.error)

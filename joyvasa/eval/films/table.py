@@ -25,8 +25,8 @@ from joyvasa.eval.films.words import (
     untrained,
     verdict_of,
 )
+from joyvasa.io.files import replacing
 from joyvasa.markup import shown, spelt
-from joyvasa.media import replacing
 
 CSV, MARKDOWN = "results.csv", "results.md"
 NAMED = 3  # films beside a reason

@@ -9,7 +9,7 @@ import signal
 import sys
 
 from joyvasa.eval.films import passing, store
-from joyvasa.video import VideoReader
+from joyvasa.io.video_reader import VideoReader
 
 place, number, log = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 count = 0

@@ -11,7 +11,7 @@ from joyvasa.eval.films.gauge import OpenFilm, Unfit
 from joyvasa.eval.films.identity_gauge import IdentityInstrument
 from joyvasa.eval.films.lip_gauge import LipInstrument
 from joyvasa.eval.protocols import CSIM, CSIM_FIRST_FRAME, HAAR, IN_MEMORY, STYLEGAN_V_16, get, seen_by
-from joyvasa.video import VideoInfo, VideoReader
+from joyvasa.io.video_reader import VideoInfo, VideoReader
 from tests.eval.films.speaking import RULES, WEIGHTS, Colours, Ear, Finder, features_of, speaking
 
 INFO = VideoInfo(32, 32, Fraction(25), 60, 2.4, True, 0, False)

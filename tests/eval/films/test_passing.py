@@ -13,7 +13,7 @@ from joyvasa.eval.films.pairing import REFERENCE, pair_films
 from joyvasa.eval.films.passing import measure
 from joyvasa.eval.films.store import Store
 from joyvasa.eval.protocols import CSIM, IN_MEMORY
-from joyvasa.video import VideoReader
+from joyvasa.io.video_reader import VideoReader
 from tests.eval.films.speaking import Colours, Ear, Finder, plan_of, speaking
 from tests.preprocess.videos.made_films import Made, numbered, write
 

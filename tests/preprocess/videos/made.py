@@ -13,8 +13,8 @@ import numpy as np
 
 from joyvasa.animate.puppet import PuppetPortrait, PuppetRenderer
 from joyvasa.data.synthetic import Corpus, make_clip
-from joyvasa.film import write_video
-from joyvasa.media import encode_flac
+from joyvasa.io.audio import encode_flac
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, resample
 
 SECONDS = 2.6

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from joyvasa.film_sound import heard_between
+from joyvasa.io.video_sound import heard_between
 from joyvasa.motion import SAMPLE_RATE
 from preprocess.videos.frames import MUTE_SECONDS, open_frames
 from preprocess.videos.records import Unusable

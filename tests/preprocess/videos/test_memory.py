@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 import pytest
 
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 from tests.preprocess.videos.made import pictures, voice
 
 ROOT = Path(__file__).parents[3]

@@ -17,7 +17,7 @@ import pytest
 from hydra.errors import InstantiationException
 
 from joyvasa.data.shards import DESCRIPTION, DatasetInfo, open_dataset
-from joyvasa.film import write_video
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME
 from preprocess.report import NothingImported, Unusable
 from preprocess.videos import pack, source, stages

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import soxr
 
-from joyvasa.media import replacing
+from joyvasa.io.files import replacing
 from joyvasa.motion import FPS, SAMPLE_RATE
 
 VIDEO_OPTIONS = {"crf": "18", "preset": "veryfast"}

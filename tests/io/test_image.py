@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from joyvasa.picture import MOST_PIXELS, SMALLEST_SIDE, UPRIGHT, read_picture
+from joyvasa.io.image import MOST_PIXELS, SMALLEST_SIDE, UPRIGHT, read_picture
 
 
 def scene(height: int = 48, width: int = 64) -> np.ndarray:

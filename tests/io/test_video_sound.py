@@ -5,7 +5,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from joyvasa.film_sound import (
+from joyvasa.io.video_sound import (
     BLOCK,
     JITTER_SECONDS,
     SILENCE_DB,

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from joyvasa.decoding import Damaged
-from joyvasa.film import write_video
-from joyvasa.video import PingPongReader, VideoReader, ping_pong, probe_video, read_frames
+from joyvasa.io.timeline import Damaged
+from joyvasa.io.video_reader import PingPongReader, VideoReader, ping_pong, probe_video, read_frames
+from joyvasa.io.video_writer import write_video
 
 HEIGHT, WIDTH, BITS = 64, 96, 10
 PTS_MILLISECONDS = Fraction(1, 1000)
@@ -245,7 +245,7 @@ def test_ping_pong_neither_jumps_nor_stands():
 
 @pytest.mark.parametrize("wanted", [0, 1, 60, 100, 101, 199, 450])
 def test_frames_come_forwards_and_backwards(film, wanted, monkeypatch):
-    monkeypatch.setattr("joyvasa.video.CHUNK_BYTES", 7 * HEIGHT * WIDTH * 3)  # backwards, 7 frames at a time
+    monkeypatch.setattr("joyvasa.io.video_reader.CHUNK_BYTES", 7 * HEIGHT * WIDTH * 3)  # backwards, 7 frames at a time
     with PingPongReader(film, wanted) as reader:
         pairs = [(index, number(frame)) for index, frame in reader]
     assert pairs == [(index, index) for index in ping_pong(100, wanted).tolist()]
@@ -265,7 +265,7 @@ def test_memory_does_not_grow_with_the_length(tmp_path, monkeypatch):
     """200 frames of 512 x 512 are 157 MB: neither to and fro, nor ahead of a reader that is slow, are they held."""
     options = {"preset": "ultrafast", "g": "30"}
     write_video(tmp_path / "a.mp4", (np.full((512, 512, 3), k, np.uint8) for k in range(200)), None, options=options)
-    monkeypatch.setattr("joyvasa.video.CHUNK_BYTES", 8_000_000)
+    monkeypatch.setattr("joyvasa.io.video_reader.CHUNK_BYTES", 8_000_000)
     sizes = []
     for step, _ in enumerate(PingPongReader(tmp_path / "a.mp4", 450)):
         if step % 10 == 5:

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from joyvasa.decoding import Damaged, first_frame, opened
-from joyvasa.media import mono_pieces, pcm16, resampled
+from joyvasa.io.audio import mono_pieces, pcm16, resampled
+from joyvasa.io.timeline import Damaged, first_frame, opened
 from joyvasa.motion import SAMPLE_RATE
 
 JITTER_SECONDS = 0.01  # by which sound may be stamped beside its place: stamps of Matroska are whole milliseconds

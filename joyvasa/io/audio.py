@@ -9,7 +9,6 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 
@@ -19,28 +18,9 @@ import soxr
 
 from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME
 
-SOUND_ENDINGS = (".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus", ".aif", ".aiff", ".wma")
-FILM_ENDINGS = (".mp4", ".mov", ".mkv", ".webm", ".avi")
 BLOCK_SECONDS = 10
 PCM_SCALE = 32_768
 LOUDEST = 16.0  # decoders overshoot 1 a little; integers stored as floats overshoot it by thousands
-
-
-@contextmanager
-def replacing(path: Path | str) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` on success, remove it on any exception.
-
-    A file that was there before survives every failure. Missing folders are made.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        yield temporary
-        temporary.replace(path)
-    except BaseException:  # Ctrl-C too must leave no half-written file
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def fit_frames(audio: np.ndarray) -> tuple[np.ndarray, int]:

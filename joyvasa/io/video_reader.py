@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from joyvasa.decoding import Timeline, frames_since, opened, timeline
+from joyvasa.io.timeline import Timeline, frames_since, opened, timeline
 from joyvasa.motion import FPS
 
 CHUNK_BYTES = 64_000_000  # of frames held while a film is played backwards: 81 of 512 x 512, 10 of 1080p

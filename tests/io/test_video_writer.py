@@ -13,8 +13,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from joyvasa.film import QUEUE_FRAMES, check_writable, read_metadata, write_video
-from joyvasa.media import load_audio
+from joyvasa.io.audio import load_audio
+from joyvasa.io.video_writer import QUEUE_FRAMES, check_writable, read_metadata, write_video
 from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
 
 AAC_PACKET = 1024
@@ -138,7 +138,7 @@ def test_metadata_comes_back(tmp_path):
 
 def test_the_next_frames_are_made_while_the_encoder_works_and_few_wait(tmp_path, monkeypatch):
     """The source runs in the caller's thread, ahead of a slow encoder by the queue's length and no more."""
-    import joyvasa.film as film
+    import joyvasa.io.video_writer as film
 
     encoded, ahead, threads = [0], [], set()
     mux = film._Encoder._mux
@@ -211,7 +211,7 @@ def test_a_disk_full_at_frame_1000_is_said_and_nothing_stays(tmp_path):
 
 def test_ctrl_c_leaves_nothing_and_ends_the_program(tmp_path):
     code = (
-        "import sys, time; import numpy as np; from joyvasa.film import write_video\n"
+        "import sys, time; import numpy as np; from joyvasa.io.video_writer import write_video\n"
         "def frames():\n"
         "    for k in range(100000):\n"
         "        if k == 50: print('going', flush=True)\n"

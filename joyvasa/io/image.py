@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-PICTURE_ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif")
+from joyvasa.io.files import PICTURE_ENDINGS
+
 MOST_PIXELS = 150_000_000  # 8000 x 8000 is 64 million; a small file may claim more than the memory holds
 SMALLEST_SIDE = 16
 SIXTEEN_TO_EIGHT = 257  # 65535 / 255

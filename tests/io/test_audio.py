@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from joyvasa.film import write_video
-from joyvasa.media import decode_flac, encode_flac, fit_frames, load_audio, mono_pieces, replacing
+from joyvasa.io.audio import decode_flac, encode_flac, fit_frames, load_audio, mono_pieces
+from joyvasa.io.files import replacing
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import SAMPLE_RATE
 
 
@@ -119,7 +120,7 @@ def test_a_long_recording_needs_little_more_memory_than_its_result(tmp_path):
         for _ in range(minutes):
             sound.write(np.zeros(60 * 16_000, np.float32))
     code = (
-        "import resource, sys; from joyvasa.media import load_audio;"
+        "import resource, sys; from joyvasa.io.audio import load_audio;"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024; before = peak();"
         "audio = load_audio(sys.argv[1]); print(len(audio), (peak() - before) / audio.nbytes)"
     )

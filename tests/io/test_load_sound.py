@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from joyvasa.film import write_video
-from joyvasa.video import load_sound
+from joyvasa.io.video_reader import load_sound
+from joyvasa.io.video_writer import write_video
 
 HEIGHT, WIDTH = 48, 64
 
