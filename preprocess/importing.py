@@ -23,7 +23,8 @@ from joyvasa.data.official import OfficialMotion
 from joyvasa.data.shard_writer import write_dataset
 from joyvasa.data.shards import DESCRIPTION, DatasetInfo
 from joyvasa.io.audio import load_audio
-from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS
+from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, out_of_files
+from joyvasa.io.listing import examples, list_files
 from joyvasa.markup import shown
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME, resample
 from joyvasa.weights import sha256_of
@@ -106,6 +107,8 @@ class Import:
                     raise Unusable("listed twice", f"listed twice with {candidate.voice_name}; kept once")
                 _, remarks = self._read(candidate)
             except Unusable as problem:
+                if out_of_files(problem) is not None:  # no fault of this file
+                    raise
                 report.reject(candidate.name, problem)
                 continue
             good[candidate.key] = candidate
@@ -182,8 +185,8 @@ def sha256_once(path: Path) -> str:
 
 
 def find_files(folder: Path, endings: Sequence[str]) -> list[Path]:
-    """Files of these endings in the folder and below, sorted by name."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    """Files of these endings in the folder and below, sorted by name; which, see `joyvasa.io.listing`."""
+    return [path for path in list_files(folder, endings, below=True).files if path.is_file()]
 
 
 def find_voices(place: Path) -> list[Path]:
@@ -201,7 +204,9 @@ def find_voices(place: Path) -> list[Path]:
         [*sounds, *(film for film in find_files(place, FILM_ENDINGS) if film.with_suffix("") not in beside)]
     )
     if not voices:
-        raise FileNotFoundError(f"audio={shown(place)}: no sound file ({', '.join(SOUND_ENDINGS + FILM_ENDINGS)})")
+        raise FileNotFoundError(
+            f"audio={shown(place)}: no sound file ({examples(SOUND_ENDINGS)}; {examples(FILM_ENDINGS)})"
+        )
     return voices
 
 

@@ -17,6 +17,7 @@ import numpy as np
 import soundfile
 
 from joyvasa.io.audio import decode_flac
+from joyvasa.io.files import OUT_OF_FILES, out_of_files
 from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME, check_motion
 
 MOTION, AUDIO, META, TRUTH = "motion.npy", "flac", "json", "truth/npy"
@@ -165,6 +166,8 @@ class ClipEntry:
         try:
             data = os.pread(_open_shard(shard).descriptor, size, offset + skip)
         except OSError as error:
+            if error.errno in OUT_OF_FILES:  # nothing is wrong with the dataset; data workers lose what caused it
+                raise OSError(error.errno, out_of_files(error), shard) from error
             raise self._error(f"the shard cannot be read ({error.strerror})", name) from error
         if len(data) != size:
             raise self._error(f"the shard ends early ({len(data):,} of {size:,} bytes of .{name})", name)

@@ -92,7 +92,7 @@ def _checked_audio(audio: np.ndarray, where: str) -> np.ndarray:
 def _mono_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
     """(rate in Hz, mono float32 block) after block, by soundfile, or by PyAV for what libsndfile does not know."""
     try:
-        sound = soundfile.SoundFile(path)
+        sound = soundfile.SoundFile(os.fsencode(path))  # bytes: the name need not be UTF-8
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a file called .raw, which has no header to read
         yield from _mono_blocks_av(path)
         return

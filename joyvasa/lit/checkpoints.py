@@ -12,7 +12,7 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from joyvasa.io.files import replacing
+from joyvasa.io.files import named_in_utf8, replacing
 
 _BROKEN = "not a whole checkpoint of this framework; take previous.ckpt beside it, or train anew"
 
@@ -73,10 +73,8 @@ class Checkpoints(ModelCheckpoint):
             return last
         if trainer.is_global_zero and last.exists():
             # A second name for the old file, then the new one in its place: `last.ckpt` is never absent.
-            other_name = last.with_name("previous.ckpt.tmp")
-            other_name.unlink(missing_ok=True)
-            os.link(last, other_name)
-            os.replace(other_name, last.with_name("previous.ckpt"))
+            with replacing(last.with_name("previous.ckpt")) as other_name:
+                os.link(last, other_name)
         trainer.save_checkpoint(last)
         self._saved_step = trainer.global_step
         return last
@@ -118,7 +116,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises ValueError when the file is cut off, of another kind, or holds more than tensors and plain containers.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with named_in_utf8(path) as name:
+            checkpoint = torch.load(name, map_location="cpu", weights_only=True, mmap=True)
         whole = {"state_dict", "global_step", "callbacks", "loops", "feature_spec"} <= checkpoint.keys()
     except (RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
         raise ValueError(f"{path}: {_BROKEN} ({str(error).splitlines()[0]})") from error

@@ -266,7 +266,7 @@ class WandbRun(RunLogger):
     def _record(self, message: str) -> None:
         try:
             self.curves.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.curves.with_name(PROBLEMS), "a") as file:
+            with open(self.curves.with_name(PROBLEMS), "a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
         except OSError as error:  # the disk may be what failed; it was printed
             print(f"not recorded: {error}", flush=True)

@@ -34,7 +34,7 @@ def whereabouts() -> str:
 def process_runs(process: int) -> bool:
     """Whether a process of this host runs; one that ended and waits to be reaped does not."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return not Path("/proc/self/stat").exists()  # no /proc here: its heart has to tell
 

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from joyvasa.io.files import replacing
+from joyvasa.markup import shown
 
 _AGREED = "JOYVASA_RUN_ID"  # processes that Lightning starts inherit rank 0's environment
 # What may not change on resume: the weights fit it, or the checkpoint's own value would be used without a word.
@@ -158,10 +159,8 @@ def write_config(folder: Path, cfg: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     link = folder.parent / "latest"
-    temporary = folder.parent / ".latest.tmp"
-    temporary.unlink(missing_ok=True)
-    temporary.symlink_to(folder.name)
-    temporary.replace(link)
+    with replacing(link) as temporary:
+        temporary.symlink_to(folder.name)
 
 
 def advance(bar: tqdm) -> Callable[[int, int], None]:
@@ -177,17 +176,19 @@ def advance(bar: tqdm) -> Callable[[int, int], None]:
 def write_text(path: Path, text: str) -> None:
     """Under a temporary name, then renamed."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON with null for what is undefined (NaN is no JSON)."""
+    """JSON with null for what is undefined (NaN is no JSON), and names that are no UTF-8 spelt out."""
 
     def clean(item: Any) -> Any:
         if isinstance(item, dict):
-            return {key: clean(inner) for key, inner in item.items()}
+            return {shown(key) if isinstance(key, str) else key: clean(inner) for key, inner in item.items()}
         if isinstance(item, (list, tuple)):
             return [clean(inner) for inner in item]
+        if isinstance(item, str):
+            return shown(item)
         return None if isinstance(item, float) and not math.isfinite(item) else item
 
     write_text(path, json.dumps(clean(value), indent=1) + "\n")

@@ -10,6 +10,8 @@ import soundfile
 
 from joyvasa.io.audio import load_audio
 from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS
+from joyvasa.io.kinds import kind_of
+from joyvasa.io.listing import is_taken, is_video
 from joyvasa.io.video_reader import probe_video
 from joyvasa.motion import FPS, SAMPLE_RATE
 from joyvasa.web.line import Refused
@@ -54,12 +56,12 @@ class Limits:
     def check_image(self, path: Path) -> None:
         """Raises Refused for an unknown kind, too large a file or too long a video; ValueError or OSError for a film
         that cannot be read."""
-        if path.suffix.lower() not in PICTURE_ENDINGS + FILM_ENDINGS:
+        if not is_taken(path, PICTURE_ENDINGS + FILM_ENDINGS) and kind_of(path) not in ("image", "video"):
             raise Refused(
                 f"{path.name}: not a photo or video this page knows ({', '.join(PICTURE_ENDINGS + FILM_ENDINGS)})."
             )
         self._check_size(path)
-        if path.suffix.lower() in FILM_ENDINGS:
+        if is_video(path):
             self._check_length(path, float(probe_video(path).seconds), self.video_seconds)
 
     def check_voice(self, path: Path) -> None:
@@ -86,7 +88,7 @@ def sound_seconds(path: Path) -> float:
     Raises ValueError or OSError naming the file where it is no sound.
     """
     try:
-        return soundfile.info(path).duration
+        return soundfile.info(os.fsencode(path)).duration
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a file called .raw, which has no header to read
         pass
     import av

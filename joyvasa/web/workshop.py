@@ -20,7 +20,8 @@ from joyvasa.animate.compose_settings import Amplitude
 from joyvasa.animate.pipeline import Made, OnStep, Studio
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.face import Detector, Face
-from joyvasa.io.files import FILM_ENDINGS
+from joyvasa.io.files import fitted
+from joyvasa.io.listing import is_video
 from joyvasa.io.video_reader import VideoReader, load_sound
 from joyvasa.io.video_writer import write_video
 from joyvasa.motion import SAMPLE_RATE
@@ -95,7 +96,7 @@ class Workshop:
         with self.folder.job(job.owner) as place:
             image, voice = (_own(path, place / "inputs" / kind) for path, kind in _inputs(wish))
             studio = self._studio(stage, job.enter(LOOKING))
-            if wish.preview and image.suffix.lower() in FILM_ENDINGS:
+            if wish.preview and is_video(image):
                 image = beginning(image, self.limits.preview_seconds)
             subject = studio.look(image, framing_of(cfg))
             heard = studio.listen(voice, max_frames=frames, guidance=wish.guidance, on_step=job.enter(LISTENING))
@@ -103,7 +104,7 @@ class Workshop:
                 made = studio.shoot(
                     subject,
                     heard,
-                    place / f"{wish.image.stem}_{voice.stem}{'_preview' * wish.preview}.mp4",
+                    place / fitted(f"{wish.image.stem}_{voice.stem}", f"{'_preview' * wish.preview}.mp4"),
                     composition=composition_of(cfg, image),
                     sound=wish.sound,
                     on_step=job.enter(DRAWING),
@@ -160,7 +161,7 @@ def beginning(path: Path, seconds: float) -> Path:
     if info.has_sound:
         sound = load_sound(path, seconds=frames / float(info.fps))
         audio, rate = sound.samples, sound.rate
-    short = path.with_name(f"{path.stem}_beginning.mp4")
+    short = path.with_name(fitted(path.stem, "_beginning.mp4"))
     write_video(short, reader.frames(0, frames), audio, info.fps, rate=rate)
     return short
 

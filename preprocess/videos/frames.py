@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from joyvasa.io.files import named_in_utf8
 from joyvasa.io.timeline import Damaged, Timeline, frames_since
 from joyvasa.io.video_reader import shrunk, size_within
 from joyvasa.io.video_sound import heard_between
@@ -201,7 +202,8 @@ def _decord(path: Path):
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
-    return decord.VideoReader(str(path.absolute()), num_threads=THREADS)
+    with named_in_utf8(path) as name:
+        return decord.VideoReader(str(name), num_threads=THREADS)
 
 
 def _decord_frames(reader) -> Iterator:

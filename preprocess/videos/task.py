@@ -11,6 +11,7 @@ from typing import Any
 import soundfile
 from safetensors import SafetensorError, safe_open
 
+from joyvasa.io.files import named_in_utf8
 from preprocess.videos.journal import FILE, Journal, Verdict
 from preprocess.videos.records import Piece, Source
 from preprocess.videos.settings import Settings, fingerprint
@@ -112,7 +113,7 @@ def start_again(folder: Path, journal: Journal) -> None:
 def _readable(path: Path) -> bool:
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, "numpy") as file:
+            with named_in_utf8(path) as name, safe_open(name, "numpy") as file:
                 for name in file.keys():  # noqa: SIM118, it is no dictionary
                     file.get_tensor(name)
         elif path.suffix == ".flac":
