@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import getpass
 import io
+import locale
 import os
 import sys
 import tempfile
@@ -21,8 +22,20 @@ OUTPUTS = {"stdout": 1, "stderr": 2}
 
 def prepare_process() -> None:
     """To be called first by every entry point. May be called again."""
+    _start_again_in_utf8()
     make_output_printable()
     settle_home()
+
+
+def _start_again_in_utf8() -> None:
+    """Start the same command anew in Python's UTF-8 mode where the locale has another encoding.
+
+    Libraries read their own files in the locale's encoding, and fail on them: torch does so in ASCII and GBK.
+    """
+    if sys.flags.utf8_mode or locale.getpreferredencoding(False).lower().replace("-", "") == "utf8":
+        return
+    os.environ["PYTHONUTF8"] = "1"
+    os.execv(sys.executable, sys.orig_argv)
 
 
 def make_output_printable() -> None:

@@ -35,6 +35,7 @@ DIGEST_LETTERS = 8  # of the hash that stands for the part of a name that was cu
 # What `replacing` writes to: machine, process, and a random number. The length does not depend on the target's name.
 TEMPORARY = re.compile(r"\.joyvasa-(?P<machine>[0-9a-f]{8})-(?P<process>\d{1,10})-[0-9a-f]{8}\.tmp")
 ABANDONED_SECONDS = 24 * 3600.0  # without a write, after which a temporary file of another machine has no writer
+ENOUGH_FILES = 4096  # open at once, for any run
 OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 
 _swept: set[str] = set()  # folders in which this process has looked for leftovers
@@ -190,13 +191,19 @@ def out_of_files(error: BaseException | None) -> str | None:
     while error is not None and id(error) not in seen:
         seen.add(id(error))
         if isinstance(error, OSError) and error.errno in OUT_OF_FILES:
-            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             if error.errno == errno.ENFILE:
                 return "too many open files on this machine (ENFILE); end other programs, or raise fs.file-max"
-            return (
-                f"too many open files: the limit is {soft} (`ulimit -n`), and a run needs more; nothing is wrong with "
-                f"the files. Type `ulimit -n {max(4096, soft * 4)}` and the same command again (the hard limit is "
-                f"{'none' if hard == resource.RLIM_INFINITY else hard})"
-            )
+            return _limit_of_files(*resource.getrlimit(resource.RLIMIT_NOFILE))
         error = error.__cause__ or error.__context__
     return None
+
+
+def _limit_of_files(soft: int, hard: int) -> str:
+    """What is said, and what to type, at the limits of this process; -1 is none."""
+    wanted = max(ENOUGH_FILES, 4 * soft)
+    reason = f"too many open files: the limit is {soft} (`ulimit -n`); nothing is wrong with the files themselves"
+    if hard == -1 or hard >= wanted:
+        return f"{reason}. Type `ulimit -n {wanted}` and then the same command again"
+    if hard > soft:
+        return f"{reason}. Type `ulimit -n {hard}`, the most that is allowed here, and then the same command again"
+    return f"{reason}. The hard limit is {hard} too: have it raised (in a container `--ulimit nofile={wanted}`)"
