@@ -34,7 +34,8 @@ MISSING_SECONDS = 1.0  # before the end that a Matroska file states, from which 
 MISSING_FRAMES = 2  # that an AVI's header may count too many: frames that only say "the same again" are not decoded
 # How films begin: a file that begins so and cannot be opened has lost its index, or the rest of its head.
 BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # mp4 and mov, behind 4 bytes of length
-HEADS = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"\x00\x00\x01\xba", b"0&\xb2u")  # mkv, avi, flv, mpg, wmv
+MPEG_HEAD = b"\x00\x00\x01\xba"
+HEADS = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", MPEG_HEAD, b"0&\xb2u")  # mkv, avi, flv, mpg, wmv
 
 
 class Damaged(ValueError):
@@ -85,7 +86,7 @@ def opened(path: Path) -> Iterator:
         raise ValueError(f"{path}: the file is empty (0 bytes); export or download it again")
     try:
         # An absolute path: FFmpeg takes what stands before a colon in "take 1:2.mp4" for a protocol.
-        container = av.open(os.path.abspath(path))
+        container = av.open(os.path.abspath(path), format=_format_by_content(path))
     except av.FFmpegError as error:
         if _begins_like_a_film(path):
             raise Damaged(f"{path}: damaged: its index or head is missing ({error.strerror}); export again") from error
@@ -98,6 +99,12 @@ def opened(path: Path) -> Iterator:
             yield container
         except av.FFmpegError as error:
             raise Damaged(f"{path}: no video or sound, or damaged ({error.strerror}); export it again") from error
+
+
+def _format_by_content(path: Path) -> str | None:
+    """The format where FFmpeg would believe the ending of the name more than the content; None leaves it to FFmpeg."""
+    with path.open("rb") as file:
+        return "mpeg" if file.read(len(MPEG_HEAD)) == MPEG_HEAD else None
 
 
 def _begins_like_a_film(path: Path) -> bool:
