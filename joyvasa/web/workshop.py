@@ -20,8 +20,9 @@ from joyvasa.animate.compose_settings import Amplitude
 from joyvasa.animate.pipeline import Made, OnStep, Studio
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.face import Detector, Face
+from joyvasa.io.audio import load_sound
 from joyvasa.io.files import FILM_ENDINGS
-from joyvasa.io.video_reader import VideoReader, load_sound
+from joyvasa.io.video_reader import VideoReader
 from joyvasa.io.video_writer import write_video
 from joyvasa.motion import SAMPLE_RATE
 from joyvasa.tasks.animate import composition_of, framing_of

@@ -24,22 +24,24 @@ FULL_BYTES = 1_000_000  # left on a disk that counts as full
 
 @dataclass(frozen=True)
 class SoundFacts:
-    """rate, channels: of the film's track. seconds: of the file written, from the film's first picture."""
+    """rate, channels: of the film's track. seconds: of the file written, from the film's first picture. notes: on how
+    it was read: which track, which channels, what its time stamps leave silent."""
 
     rate: int
     channels: int
     seconds: float
+    notes: tuple[str, ...]
 
 
 def write_sound(path: Path, out: Path, seconds: float) -> SoundFacts:
-    """Write the film's sound to `out` (16 bit FLAC, 16 kHz, all channels averaged), at most `seconds` long.
+    """Write the film's sound to `out` (16 bit FLAC, 16 kHz, mixed as `choose_mix` says), at most `seconds` long.
 
     Memory is flat. Raises Unusable: no_sound, damaged; OSError where `out` cannot be written.
     """
     try:
         with film_sound(path) as sound:
             count = _write(sound.blocks, out, math.ceil(seconds * SAMPLE_RATE))
-            return SoundFacts(sound.rate, sound.channels, count / SAMPLE_RATE)
+            return SoundFacts(sound.rate, sound.channels, count / SAMPLE_RATE, sound.notes)
     except NoSound as error:
         raise Unusable("no_sound", reason_of(error, path)) from error
     except ValueError as error:

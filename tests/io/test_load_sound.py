@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from joyvasa.io.video_reader import load_sound
+from joyvasa.io.audio import load_sound
 from joyvasa.io.video_writer import write_video
 
 HEIGHT, WIDTH = 48, 64
