@@ -27,7 +27,7 @@ from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS
 from joyvasa.markup import shown
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME, resample
 from joyvasa.weights import sha256_of
-from preprocess.report import NothingImported, Report, Unusable, reason_of
+from preprocess.report import HOW_READ, NothingImported, Report, Unusable, reason_of
 from preprocess.splits import settle_splits
 
 
@@ -127,7 +127,7 @@ class Import:
         sound = self._voice(candidate)
         voice = sound.samples
         remarks = [("taken for granted", remark) for remark in official.remarks]
-        remarks += [("how the audio is read", note) for note in sound.notes]
+        remarks += [(HOW_READ, note) for note in sound.notes]
         surplus = len(voice) / SAMPLES_PER_FRAME - len(motion)
         if candidate.paired and abs(surplus) > self.length_tolerance_frames:
             done = f"voice cut by {surplus:.0f} frames" if surplus > 0 else f"{-surplus:.0f} frames of silence added"

@@ -178,7 +178,7 @@ def load_sound(
         count = 0
         for block in audio.blocks(rate, channels):
             part = np.ascontiguousarray(block[: int(min(len(block), most - count))], np.float32)
-            held[size * count : size * (count + len(part))] = memoryview(part).cast("B")
+            held[size * count : size * (count + len(part))] = memoryview(part.reshape(-1).view(np.uint8))
             count += len(part)
             if count >= most:
                 break
@@ -199,15 +199,17 @@ def _resampled(blocks: Iterable[tuple[int, np.ndarray]], rate: int, channels: in
     for own_rate, block in blocks:
         if own_rate != before:
             if stream is not None:
-                yield _clipped(stream.resample_chunk(np.empty((0, channels), np.float32), last=True))
+                yield _clipped(stream.resample_chunk(np.empty((0, channels), np.float32), last=True), channels)
             stream = None
             if own_rate != rate:
                 stream = soxr.ResampleStream(own_rate, rate, channels, dtype="float32", quality="HQ")
             before = own_rate
-        yield _clipped(block if stream is None else stream.resample_chunk(np.ascontiguousarray(block)))
+        if stream is not None:
+            block = stream.resample_chunk(np.ascontiguousarray(block))
+        yield _clipped(block, channels)
     if stream is not None:
-        yield _clipped(stream.resample_chunk(np.empty((0, channels), np.float32), last=True))
+        yield _clipped(stream.resample_chunk(np.empty((0, channels), np.float32), last=True), channels)
 
 
-def _clipped(block: np.ndarray) -> np.ndarray:
-    return np.clip(block, -1.0, 1.0).reshape(len(block), -1)
+def _clipped(block: np.ndarray, channels: int) -> np.ndarray:
+    return np.clip(block, -1.0, 1.0).reshape(-1, channels)

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 JITTER_SECONDS = 0.01  # by which audio may be stamped beside its place: stamps of Matroska are whole milliseconds
-BLOCK = 65_536  # samples that are worked on at once
+BLOCK = 8_192  # samples that are worked on at once
 MOST_OVERLAP_SECONDS = 1.0  # by which stamps may go back, above which the clock counts as set back
 MOST_GAP_SECONDS = 600.0  # of one pause in a recording, above which its stamps are not believed
 MOST_SILENCE_SECONDS = 3600.0  # that all pauses of a recording together may add

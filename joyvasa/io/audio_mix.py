@@ -19,7 +19,7 @@ CANCELLED_DB = 9.0  # by which a mix is quieter than its loudest channel where c
 CANCELLED_SHARE = 0.05  # of the blocks that count, from which on the channels count as inverted
 LONE_DB = 5.0  # by which the mean of two channels is quieter than the louder one where the other is empty (6 dB)
 LONE_SHARE = 0.995  # of the blocks that count in which the same channel is the loudest where the others are empty
-QUIET_DB = 6.0  # by which the mean of three or more unknown channels may be quieter than the loudest of each block
+QUIET_DB = 7.0  # by which the mean of three or more unknown channels may be quieter than the loudest of each block
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +58,9 @@ class Levels:
         self.peak = 0.0
         self.mono_peak = 0.0
         self.stereo_peak = 0.0
-        self._powers: list[np.ndarray] = []  # (B, C + 1), the last column is the mono mix
+        self._powers: list[np.ndarray] = []  # of finished blocks, (C + 1,), the last of them of the mono mix
+        self._sums = np.zeros(channels + 1)  # of squares, of the block at hand
+        self._count = 0
 
     def add(self, samples_NC: np.ndarray, rate: int) -> None:
         """Look at the next samples."""
@@ -69,26 +71,33 @@ class Levels:
         if self.channels == 1:
             return
         mix = self.standard or Mix()
-        mono_N = mix.apply(samples_NC, 1)
-        self.mono_peak = max(self.mono_peak, float(np.abs(mono_N).max()))
+        mono_N1 = mix.apply(samples_NC, 1)
+        self.mono_peak = max(self.mono_peak, float(np.abs(mono_N1).max()))
         if self.standard is not None:
             self.stereo_peak = max(self.stereo_peak, float(np.abs(mix.apply(samples_NC, 2)).max()))
-        starts = np.arange(0, len(samples_NC), max(1, round(rate * BLOCK_SECONDS)))
-        lengths = np.diff(starts, append=len(samples_NC))
-        squares = np.square(np.concatenate([samples_NC, mono_N], axis=1))
-        self._powers.append(np.add.reduceat(squares, starts, axis=0, dtype=np.float64) / lengths[:, None])
+        self._sums[:-1] += np.square(samples_NC).sum(axis=0, dtype=np.float64)
+        self._sums[-1] += np.square(mono_N1).sum(dtype=np.float64)
+        self._count += len(samples_NC)
+        if self._count >= rate * BLOCK_SECONDS:
+            self._end_block()
 
-    @property
+    def _end_block(self) -> None:
+        self._powers.append(self._sums / self._count)
+        self._sums = np.zeros_like(self._sums)
+        self._count = 0
+
     def powers(self) -> np.ndarray:
         """(B, C + 1): mean square of every channel, then of the mono mix."""
-        return np.concatenate(self._powers) if self._powers else np.zeros((0, self.channels + 1))
+        if self._count:
+            self._end_block()
+        return np.array(self._powers).reshape(-1, self.channels + 1)
 
 
 def choose_mix(levels: Levels) -> Mix:
     """The mix for a layout, by the levels of the whole recording."""
     if levels.channels == 1:
         return Mix()
-    powers = levels.powers
+    powers = levels.powers()
     channels_BC = powers[:, :-1].copy()
     mix_B = powers[:, -1]
     if levels.standard is not None:  # what the standard leaves out (low frequencies) is no voice

@@ -15,7 +15,7 @@ from preprocess.videos.journal import FILE, Journal, Verdict
 from preprocess.videos.records import Piece, Source
 from preprocess.videos.settings import Settings, fingerprint
 
-VERSION = "2"  # of what look and move compute: another number does it again
+VERSION = "3"  # of what look and move compute: another number does it again
 SOUND = "sound.flac"
 BLOCK_SAMPLES = 1 << 20
 CHANGED = "it changed, or was gone, while it was worked on; type the same command again"
