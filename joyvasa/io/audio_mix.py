@@ -100,8 +100,10 @@ def choose_mix(levels: Levels) -> Mix:
     powers = levels.powers()
     channels_BC = powers[:, :-1].copy()
     mix_B = powers[:, -1]
-    if levels.standard is not None:  # what the standard leaves out (low frequencies) is no voice
-        channels_BC[:, levels.standard.mono_C == 0] = 0
+    if levels.standard is not None:
+        left_out = levels.standard.mono_C == 0  # low frequencies: no voice, unless there is nothing else
+        if channels_BC[:, ~left_out].sum() > channels_BC.sum() * 10 ** (-ACTIVE_DB / 10):
+            channels_BC[:, left_out] = 0
     loudest_B = channels_BC.max(axis=1, initial=0.0)
     active = loudest_B > loudest_B.max(initial=0.0) * 10 ** (-ACTIVE_DB / 10)
     if not active.any():
@@ -114,10 +116,14 @@ def choose_mix(levels: Levels) -> Mix:
     leads = (channels_BC[:, channel] == loudest_B).mean() >= LONE_SHARE
     total_db = _decibels(mix_B.sum() / channels_BC[:, channel].sum())
     if levels.standard is not None:
-        return _one_channel(levels, channel, total_db) if cancelled else _gained(levels)
+        if cancelled:
+            return _one_channel(levels, channel, total_db)
+        return _gained(levels)
     if levels.channels == 2:
         lone = leads and total_db < -LONE_DB
-        return _one_channel(levels, channel, total_db) if cancelled or lone else Mix()
+        if not cancelled and not lone:
+            return Mix()
+        return _one_channel(levels, channel, total_db)
     return _unknown(levels, channels_BC, mix_B, channel, leads)
 
 

@@ -106,6 +106,7 @@ def _by_ffmpeg(path: Path, clocks: list[Clock]) -> AudioFacts:
         stated = _stated_seconds(container)
     if not tracks:
         raise NoSound(f"{path}: no sound track (it reads as {described}); give a file with a voice")
+    first = max(tracks, key=lambda track: track.is_default)
     passed: list[str] = []
     faults: list[ValueError] = []
     for track in tracks:
@@ -115,9 +116,11 @@ def _by_ffmpeg(path: Path, clocks: list[Clock]) -> AudioFacts:
         try:
             facts = _measure(path, name, track, stated.get(track.index), clocks)
         except (NoSound, NothingDecoded) as error:
-            passed.append(f"{track.name} ({'no samples' if isinstance(error, NoSound) else 'not decodable'})")
+            passed.append(f"{track.name} ({error.short})")
             faults.append(error)
             continue
+        if track is not first and first.special and not track.special:
+            passed.append(f"{first.name} (a commentary or the like)")
         if not passed:
             return facts
         note = f"audio of {path.name}: {track.name} is read; passed over: {', '.join(passed)}"
@@ -240,14 +243,11 @@ def _clock_notes(clock: Clock) -> list[str]:
     if clock.cut > NOTED_SECONDS:
         notes.append(f"its time stamps overlap by {clock.cut:.2f} s, which is cut")
     if clock.set_back is not None:
-        notes.append(
-            f"its time stamps go back at {clock.set_back:.1f} s, as in joined files; the parts are one after another"
-        )
+        place = f"at {clock.set_back:.1f} s, as in joined files"
+        notes.append(f"its time stamps go back {place}; the parts follow one another")
     if clock.set_ahead is not None:
-        hours = f"{clock.jump / 3600:.1f} h"
-        notes.append(
-            f"its time stamps jump ahead by {hours} at {clock.set_ahead:.1f} s, which is not believed of a pause"
-        )
+        jump = f"{clock.jump / 3600:.1f} h at {clock.set_ahead:.1f} s"
+        notes.append(f"its time stamps jump ahead by {jump}: left out of a voice, silent beside a video")
     return notes
 
 
@@ -279,7 +279,6 @@ def wav_notes(path: Path) -> list[str]:
         file.seek(end)
         follows = file.read(4) == b"RIFF"
     if follows:
-        return [
-            f"{(size - end) / size:.0%} of the file, another WAV joined to its end, is not read; join the audio instead"
-        ]
+        share = f"{(size - end) / size:.0%} of the file"
+        return [f"{share}, another WAV joined to its end, is not read; join the audio with a program"]
     return []

@@ -35,15 +35,27 @@ _log_level = threading.Lock()
 
 
 class NoSound(ValueError):
-    """A file without an audio track, or with one that holds no samples."""
+    """A file without an audio track, or with one that holds no samples. short: a word or two on a track."""
+
+    short = "no samples"
 
 
 class NoDecoder(NoSound):
     """A file whose audio tracks are there, but no decoder for any of them is."""
 
+    short = "no decoder"
+
+
+class Encrypted(NoDecoder):
+    """A track that cannot be read without a key."""
+
+    short = "encrypted"
+
 
 class NothingDecoded(Damaged):
     """A track of which not one packet could be decoded."""
+
+    short = "cannot be decoded"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,11 +71,14 @@ class Piece:
 
 @dataclass(frozen=True)
 class Track:
-    """An audio track. name: for messages. fault: why it cannot be decoded, "" where it seems it can."""
+    """An audio track. name: for messages. fault: why it cannot be decoded, "" where it seems it can. special: a
+    commentary, a description for the blind or the like. is_default: the one that FFmpeg chooses."""
 
     index: int
     name: str
     fault: str
+    special: bool
+    is_default: bool
 
 
 @dataclass
@@ -94,7 +109,9 @@ def audio_tracks(container) -> list[Track]:
             fault = f"no decoder: {tag or codec or 'unknown codec'}"
         elif tag in ENCRYPTED:
             fault = f"encrypted: {tag}"
-        tracks.append(Track(stream.index, _name_of(stream), fault))
+        is_default = best is not None and stream.index == best.index
+        special = bool(int(stream.disposition) & SPECIAL)
+        tracks.append(Track(stream.index, _name_of(stream), fault, special, is_default))
     return tracks
 
 
@@ -191,7 +208,11 @@ def _frames(container, stream, path: Path, broken: Broken) -> Iterator:
             for frame in frames:
                 at = (at or 0.0) if frame.time is None else frame.time
                 yield frame
+    except av.error.PermissionError as error:
+        raise Encrypted(f"{path}: its audio {_name_of(stream)} is encrypted; export it without protection") from error
     except av.FFmpegError as error:
+        if at is None:
+            raise NothingDecoded(f"{path}: the sound cannot be decoded ({error.strerror}); export it again") from error
         reason = f"the sound is broken behind {at or 0.0:.1f} s ({error.strerror}); export it again"
         raise Damaged(f"{path}: {reason}") from error
     if at is None and unheard:
