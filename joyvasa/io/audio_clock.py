@@ -41,6 +41,7 @@ class Clock:
         self._rate: int | None = None
         self._shift = Fraction(0)  # seconds that are added to every stamp
         self._joins = False  # whether there is a piece to which the next one may be joined
+        self._begun = False  # whether any sample was placed
 
     @property
     def seconds(self) -> float:
@@ -55,13 +56,14 @@ class Clock:
         gap = 0 if stamp is None else self._gap(stamp, rate)
         silence = max(gap, 0)
         cut = min(max(-gap, 0), count)
-        if self._joins:
+        if self._begun:
             self.silence += silence / rate
             self.cut += cut / rate
             if silence and self.first_gap is None:
                 self.first_gap = self.seconds
         self._at += silence + count - cut
         self._joins = count > cut
+        self._begun = self._begun or self._joins
         return silence, cut
 
     def _gap(self, stamp: Fraction, rate: int) -> int:
