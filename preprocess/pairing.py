@@ -8,7 +8,7 @@ from itertools import cycle
 from pathlib import Path
 
 from joyvasa.data.shards import SPLITS
-from joyvasa.io.audio import load_audio
+from joyvasa.io.audio import survey_audio
 from joyvasa.io.files import out_of_files
 from joyvasa.markup import shown
 from preprocess.report import Report, Unusable, reason_of
@@ -68,7 +68,7 @@ def in_turn(motions: Sequence[Path], voices: Sequence[Path], folder: Path, audio
     readable = []
     for voice in voices:
         try:
-            load_audio(voice)
+            survey_audio(voice)
             readable.append(voice)
         except (ValueError, OSError) as error:
             if out_of_files(error) is not None:  # no fault of this file

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from joyvasa.animate.pipeline import Speak, load_voice
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.eval.baselines import loudness_db
+from joyvasa.io.audio import survey_audio
 from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, expanded, fitted, out_of_files, replacing
 from joyvasa.markup import printable
 from joyvasa.motion import SAMPLES_PER_FRAME, lip_opening
@@ -41,6 +42,7 @@ def describe(audio: np.ndarray, motion_TC: np.ndarray) -> dict:
 def sample_voice(cfg: DictConfig, speak: Speak, path: Path, folder: Path, name: str) -> dict:
     """Motion, film, sheet and curves of one voice, as files that begin with `name`; returns its row of the summary."""
     audio = load_voice(path)
+    notes = survey_audio(path).notes
     frames = len(audio) // SAMPLES_PER_FRAME
     with tqdm(desc=printable(path.name), unit="window", leave=False) as bar:
         motion = speak(audio, path.name, cfg.guidance, advance(bar))
@@ -50,7 +52,8 @@ def sample_voice(cfg: DictConfig, speak: Speak, path: Path, folder: Path, name: 
     write_preview(folder / fitted(name, ".mp4"), motion, audio, portrait=face)
     contact_sheet(folder / fitted(name, "-sheet.png"), motion, portrait=face)
     plot_curves(folder / fitted(name, "-curves.png"), motion, audio, title=printable(path.name))
-    return {"voice": path.name, "frames": frames, "seconds": frames / 25} | describe(audio, motion)
+    row = {"voice": path.name, "frames": frames, "seconds": frames / 25, "notes": list(notes)}
+    return row | describe(audio, motion)
 
 
 def sample(cfg: DictConfig, overrides: list[str]) -> int:
@@ -78,6 +81,8 @@ def sample(cfg: DictConfig, overrides: list[str]) -> int:
             f"{key} {row[key]:.2f}" for key in ("energy_correlation", "closed_in_silence") if row[key] is not None
         )
         print(f"{printable(row['voice'])}: {row['frames']} frames; {numbers or 'no speech found'}")
+        for note in row["notes"]:
+            print(f"note: {printable(note)}")
     for name, reason in failed.items():
         print(f"failed: {printable(name)}: {printable(reason)}")
     print(f"written to {printable(folder)}")

@@ -116,7 +116,8 @@ def _look(task: Task, journal: Journal) -> None:
     probed, filters, done = journal.probed, task.settings.filters, task.looked(journal.probed.sha256)
     if probed.seconds < filters.min_seconds:
         raise Unusable("too_short", f"{probed.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})")
-    if journal.sound is None or not held(task.folder / SOUND):
+    # A journal without notes is of a version that averaged all channels and closed pauses.
+    if journal.sound is None or "notes" not in journal.sound or not held(task.folder / SOUND):
         journal.sound = asdict(write_sound(task.source.path, task.folder / SOUND, probed.seconds))
         journal.write()
     if journal.looked == done:

@@ -16,7 +16,8 @@ import torch
 from hydra.utils import instantiate
 
 from joyvasa.animate.stage import PuppetStage
-from joyvasa.io.video_reader import load_sound, read_frames
+from joyvasa.io.audio import load_sound
+from joyvasa.io.video_reader import read_frames
 from joyvasa.lit import render_eval
 from joyvasa.lit.ema import EMA
 from joyvasa.lit.render_eval import RenderEval, evaluating
