@@ -88,7 +88,7 @@ def sound_seconds(path: Path) -> float:
     Raises ValueError or OSError naming the file where it is no sound.
     """
     try:
-        return soundfile.info(os.fsencode(path)).duration
+        return soundfile.info(path).duration
     except (soundfile.LibsndfileError, TypeError):  # TypeError: a file called .raw, which has no header to read
         pass
     import av
