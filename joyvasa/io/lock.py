@@ -111,14 +111,14 @@ def find_holder(folder: Path | str) -> Holder | None:
 
 def _read(path: Path) -> Holder | None:
     try:
-        return Holder(**json.loads(path.read_text(encoding="utf-8")))
+        return Holder(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):  # absent, or just being written
         return None
 
 
 def _boot() -> str:
     try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:  # not Linux: a name for the machine as good as there is
         return socket.gethostname()
 
@@ -185,7 +185,7 @@ def _wait_for_silence(path: Path, holder: Holder) -> None:
 
 def _touched(path: Path) -> int:
     try:
-        with open(path, encoding="utf-8") as file:  # opened anew each time: a network file system asks its server then
+        with open(path) as file:  # opened anew each time: a network file system asks its server then
             return os.fstat(file.fileno()).st_mtime_ns
     except FileNotFoundError:
         return 0

@@ -73,8 +73,10 @@ class Checkpoints(ModelCheckpoint):
             return last
         if trainer.is_global_zero and last.exists():
             # A second name for the old file, then the new one in its place: `last.ckpt` is never absent.
-            with replacing(last.with_name("previous.ckpt")) as other_name:
-                os.link(last, other_name)
+            other_name = last.with_name("previous.ckpt.tmp")
+            other_name.unlink(missing_ok=True)
+            os.link(last, other_name)
+            os.replace(other_name, last.with_name("previous.ckpt"))
         trainer.save_checkpoint(last)
         self._saved_step = trainer.global_step
         return last

@@ -159,8 +159,10 @@ def write_config(folder: Path, cfg: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     link = folder.parent / "latest"
-    with replacing(link) as temporary:
-        temporary.symlink_to(folder.name)
+    temporary = folder.parent / ".latest.tmp"
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(folder.name)
+    temporary.replace(link)
 
 
 def advance(bar: tqdm) -> Callable[[int, int], None]:
