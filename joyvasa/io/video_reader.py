@@ -23,6 +23,7 @@ class VideoInfo:
     """width, height: pixels as shown (upright, square). fps, frames: as `read_frames` gives them, at a constant rate.
 
     variable: the file's own rate is not constant. rotation: degrees counter-clockwise by which frames were turned.
+    notes: what the first frame shows to be done to the pixels, as of Timeline.
     """
 
     width: int
@@ -33,11 +34,14 @@ class VideoInfo:
     has_sound: bool
     rotation: int
     variable: bool
+    notes: tuple[str, ...] = ()
 
 
 class VideoReader:
-    """Frames of a film, uint8 RGB (H, W, 3), upright, their pixels square, at a constant rate: one after another, a few
-    in memory.
+    """Frames of a film, uint8 RGB (H, W, 3), upright, their pixels square, deinterlaced and of standard dynamic range,
+    at a constant rate: one after another, a few in memory.
+
+    `notes` says what was done to the pixels; what only later frames need is added when they are read.
 
     The longer side is brought to at most `max_side` pixels by averaging areas, both sides even. Every pass opens the
     file anew; a frame that is shown twice is one array.
@@ -49,6 +53,7 @@ class VideoReader:
         self._times = timeline(self.path)
         fps, self._order, variable = constant_rate(self._times)
         self.info = _info(self._times, fps, len(self._order), variable)
+        self.notes: list[str] = list(self.info.notes)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -65,13 +70,17 @@ class VideoReader:
         if not times:
             return
         first, last = int(wanted[0]), int(wanted[-1])
-        for index, frame in frames_since(self.path, self._times, first):
+        for index, frame in frames_since(self.path, self._times, first, tell=self._note):
             if index in times:
                 small = shrunk(frame, self.max_side)
                 for _ in range(times[index]):
                     yield small
             if index == last:
                 return
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def constant_rate(times: Timeline) -> tuple[Fraction, np.ndarray, bool]:
@@ -187,4 +196,4 @@ class PingPongReader:
 
 def _info(times: Timeline, fps: Fraction, frames: int, variable: bool) -> VideoInfo:
     size, seconds = (times.width, times.height), float(frames / fps)
-    return VideoInfo(*size, fps, frames, seconds, times.has_sound, times.rotation, variable)
+    return VideoInfo(*size, fps, frames, seconds, times.has_sound, times.rotation, variable, times.notes)
