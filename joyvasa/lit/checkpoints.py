@@ -13,14 +13,30 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from joyvasa.io.files import replacing
+from joyvasa.lit.finite import checkpoint_tensors, listed, not_finite, settle
+from joyvasa.lit.stops import NotFiniteError
 
 _BROKEN = "not a whole checkpoint of this framework; take previous.ckpt beside it, or train anew"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes under a temporary name, flushes to disk, renames: a full disk or a kill leaves the previous file whole."""
+    """Writes under a temporary name, flushes to disk, renames: a full disk or a kill leaves the previous file whole.
+
+    What holds NaN or infinity is not written at all, so that it never takes the place of a good checkpoint.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path, storage_options=None) -> None:
+        """Write `checkpoint` to `path`.
+
+        Raises:
+            NotFiniteError: a weight, moving average or optimizer state is not finite; names the first ones.
+            OSError: the file could not be written.
+        """
+        broken = not_finite(checkpoint_tensors(checkpoint))
+        if broken:
+            raise NotFiniteError(
+                f"step {checkpoint.get('global_step')}: {path} is not written, for this is not finite: {listed(broken)}"
+            )
         try:
             with replacing(path) as temporary, open(temporary, "wb") as file:
                 torch.save(checkpoint, file)
@@ -71,6 +87,7 @@ class Checkpoints(ModelCheckpoint):
         last = Path(self.dirpath) / "last.ckpt"
         if trainer.global_step == self._saved_step:
             return last
+        settle(trainer)  # before the checkpoint that was last becomes the one before
         if trainer.is_global_zero and last.exists():
             # A second name for the old file, then the new one in its place: `last.ckpt` is never absent.
             other_name = last.with_name("previous.ckpt.tmp")
