@@ -8,6 +8,7 @@ from joyvasa.data.feature_groups import FeatureGroup
 from joyvasa.data.loader import WindowLoader
 from joyvasa.data.shards import DatasetInfo
 from joyvasa.data.windows import WindowSpec
+from joyvasa.data.workers import require_room
 
 
 class MotionData(pl.LightningDataModule):
@@ -49,7 +50,26 @@ class MotionData(pl.LightningDataModule):
             **how,
         )
 
+    def setup(self, stage: str) -> None:
+        """Make both loaders, and see before any worker starts whether their batches have room in shared memory.
+
+        All ranks of a machine are between two barriers here, so that none has taken any of the room yet. The workers
+        for training live on while those for validation work.
+        """
+        self._train = self._training()
+        self._validation = self._validating()
+        needed = self._train.shared_bytes()
+        if self.trainer.enable_validation:
+            needed += self._validation.shared_bytes()
+        require_room(needed * self.trainer.num_devices)
+
     def train_dataloader(self) -> WindowLoader:
+        return self._train
+
+    def val_dataloader(self) -> WindowLoader:
+        return self._validation
+
+    def _training(self) -> WindowLoader:
         return self._loader(
             "train",
             seed=self.seed,
@@ -60,7 +80,7 @@ class MotionData(pl.LightningDataModule):
             shuffle=True,
         )
 
-    def val_dataloader(self) -> WindowLoader:
+    def _validating(self) -> WindowLoader:
         return self._loader(
             "validation", seed=0, mode="begin", truncate_p=0.0, windows_per_clip=1, buffer=1, shuffle=False
         )

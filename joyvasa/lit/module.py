@@ -129,3 +129,24 @@ class MotionModule(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict) -> None:
         FeatureSpec(**checkpoint["feature_spec"]).require(self.generator.encoder.spec, "the configured encoder")
+        if self._trainer is not None:  # resumed, not loaded for scoring
+            self._keep_configured_rate(checkpoint)
+
+    def _keep_configured_rate(self, checkpoint: dict) -> None:
+        """Let the configured learning rate and schedule hold from here on; Lightning would take the saved ones.
+
+        Nothing is touched where they are the same. Where a run is prolonged, its schedule has another end.
+        """
+        rates = [group["lr"] for group in self._make_optimizer(self._parameter_groups()).param_groups]
+        settings = dict(vars(self._schedule)) if hasattr(self._schedule, "__dict__") else None
+        for saved, optimizer in zip(checkpoint["lr_schedulers"], checkpoint["optimizer_states"], strict=True):
+            schedules = [settings] * len(rates)
+            if saved["base_lrs"] == rates and saved["lr_lambdas"] == schedules:
+                continue
+            factor = self._schedule(saved["last_epoch"])
+            saved["lr_lambdas"] = schedules
+            saved["base_lrs"] = rates
+            saved["_last_lr"] = [rate * factor for rate in rates]
+            for group, rate in zip(optimizer["param_groups"], rates, strict=True):
+                group["initial_lr"] = rate
+                group["lr"] = rate * factor

@@ -1,29 +1,27 @@
-"""Exceptions that every rank raises at the same point of the training: no rank has left the others alone."""
+"""Exceptions that end the training, usually raised by all ranks at the same point: see `distributed.WatchedDDP`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 
-class TrainingStopped(Exception):
-    """Base of what all ranks raise together; see `distributed.WatchedDDP.on_exception`."""
-
-
-class NotFiniteError(TrainingStopped, ValueError):
+class NotFiniteError(ValueError):
     """A loss, gradient, weight or input is NaN or infinite.
 
     Args:
         what: one sentence that names the step and the term.
         from_data: whether an input array is the cause, so that another learning rate would not help.
+        everywhere: whether all ranks raise it; one that is alone has to tell the others.
     """
 
-    def __init__(self, what: str, from_data: bool = False):
+    def __init__(self, what: str, from_data: bool = False, everywhere: bool = True):
         super().__init__(what)
         self.what = what
         self.from_data = from_data
+        self.everywhere = everywhere
 
 
-class TrainingInterrupted(TrainingStopped):
+class TrainingInterrupted(Exception):
     """Raised after a signal, at the end of a step or while waiting for a batch.
 
     `checkpoint` holds the state, to be resumed exactly; None where none could be saved. `requeued` is what was arranged
@@ -36,3 +34,4 @@ class TrainingInterrupted(TrainingStopped):
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
         self.requeued = requeued
+        self.everywhere = checkpoint is not None
