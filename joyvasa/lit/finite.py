@@ -230,7 +230,7 @@ def state_tensors(
 
 def checkpoint_tensors(checkpoint: dict) -> list[tuple[str, Tensor]]:
     """The same of a checkpoint that is about to be written."""
-    named = [(f"weight {name}", value) for name, value in checkpoint["state_dict"].items()]
+    named = [(f"weight {name}", value) for name, value in checkpoint.get("state_dict", {}).items()]
     average = checkpoint.get("callbacks", {}).get("EMA", {}).get("average", {})
     named += [(f"moving average {name}", value) for name, value in average.items()]
     for state in checkpoint.get("optimizer_states", []):
