@@ -21,9 +21,9 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from joyvasa.lit.csv_logger import read_curves
-from joyvasa.lit.interrupt import TrainingInterrupted
 from joyvasa.lit.run_logger import PROBLEMS, RunLogger
 from joyvasa.lit.samples import SampleRow
+from joyvasa.lit.stops import TrainingInterrupted
 from joyvasa.lit.wandb_files import last_step
 
 SAMPLES, FILM, CURVES = "val/samples", "val/sample", "val/curves"
