@@ -24,11 +24,13 @@ FULL_BYTES = 1_000_000  # left on a disk that counts as full
 
 @dataclass(frozen=True)
 class SoundFacts:
-    """rate, channels: of the film's track. seconds: of the file written, from the film's first picture."""
+    """rate, channels: of the film's track. seconds: of the file written, from the film's first picture.
+    notes: what was changed while reading, for the report; see Journal.note."""
 
     rate: int
     channels: int
     seconds: float
+    notes: tuple[str, ...] = ()
 
 
 def write_sound(path: Path, out: Path, seconds: float) -> SoundFacts:
