@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from joyvasa.data.clips import Clip
 from joyvasa.data.shard_writer import npy_bytes
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME
-from preprocess.report import HOW_READ, Report, Unusable
+from preprocess.report import Report, Unusable
 from preprocess.videos.journal import Journal, Verdict
 from preprocess.videos.motion import Moved
 from preprocess.videos.page_facts import RejectRow
@@ -124,11 +124,11 @@ def judged(files: Sequence[Worked], report: Report) -> tuple[list[Accepted], lis
         elif (first := first_of.setdefault(journal.probed.sha256, file.name)) != file.name:
             rows.append(_row(file, "duplicate", f"the same bytes as {first}"))
         else:
-            accepted = [Accepted(file, verdict) for verdict in journal.verdicts if verdict.code is None]
-            clips += accepted
-            for note in _audio_notes(journal).get("audio_notes", []) if accepted else []:
-                report.remark(file.name, HOW_READ, note)
+            clips += [Accepted(file, verdict) for verdict in journal.verdicts if verdict.code is None]
             rows += [_left_out(file, verdict) for verdict in journal.verdicts if verdict.code is not None]
+    for file in files:
+        for sentence in file.journal.all_notes:
+            report.change(file.name, sentence)
     for row in rows[len(report.rejected) :]:
         report.reject(place(row), Unusable(row.code, row.sentence))
     return sorted(clips, key=lambda clip: clip.key), rows
@@ -192,6 +192,7 @@ def _clip(each: Accepted, speaker: str, split: str) -> Clip:
 
 def meta_of(each: Accepted, speaker: str, split: str) -> dict[str, Any]:
     source, probed, piece = each.worked.task.source, each.worked.journal.probed, each.verdict.piece
+    notes = each.worked.journal.all_notes
     return {
         "id": each.key,
         "parent": each.parent,
@@ -210,19 +211,13 @@ def meta_of(each: Accepted, speaker: str, split: str) -> dict[str, Any]:
             "source_fps": round(probed.fps, 3),
             "variable_rate": probed.variable,
             "decoder": each.worked.journal.decoder,
-            **_audio_notes(each.worked.journal),
+            **({"changed_while_reading": notes} if notes else {}),
         },
         "labels": {},
         "sync": {"offset": None, "confidence": None},
         "licence": source.licence,
         "consent": source.consent,
     }
-
-
-def _audio_notes(journal: Journal) -> dict[str, Any]:
-    """What there is to say of how the file's audio was read: the track, the channels, pauses by time stamps."""
-    notes = (journal.sound or {}).get("notes")
-    return {"audio_notes": list(notes)} if notes else {}
 
 
 def content_of(accepted: Sequence[Accepted], speakers: dict[str, str], home: dict[str, str], more: Any) -> str:

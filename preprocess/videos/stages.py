@@ -118,7 +118,9 @@ def _look(task: Task, journal: Journal) -> None:
         raise Unusable("too_short", f"{probed.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})")
     # A journal without notes is of a version that averaged all channels and closed pauses.
     if journal.sound is None or "notes" not in journal.sound or not held(task.folder / SOUND):
-        journal.sound = asdict(write_sound(task.source.path, task.folder / SOUND, probed.seconds))
+        facts = write_sound(task.source.path, task.folder / SOUND, probed.seconds)
+        journal.sound = asdict(facts)
+        journal.note("audio", facts.notes)
         journal.write()
     if journal.looked == done:
         return
@@ -134,6 +136,7 @@ def _look(task: Task, journal: Journal) -> None:
             looking.save(found, file)
     # After reading: a film that decord gives up halfway is read on by PyAV.
     journal.decoder, journal.why, journal.looked = frames.decoder, frames.why, done
+    journal.note("picture", frames.notes)
     journal.write()
 
 
