@@ -7,6 +7,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 import torch
 from lightning.pytorch.callbacks import Checkpoint
@@ -96,10 +97,11 @@ class Interrupt(Checkpoint):
 
 class _Hurry(threading.Thread):
     """Ends the process at the second Ctrl-C. The main thread may wait in a collective, where Python's own handlers do
-    not run; the number of a signal is written to this pipe all the same."""
+    not run; the number of a signal is written to this pipe all the same. `clock`: seconds, of any beginning."""
 
-    def __init__(self):
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
         super().__init__(daemon=True, name="hurry")
+        self._clock = clock
         self._out, self._in = os.pipe()
         os.set_blocking(self._in, False)
         self._before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
@@ -107,11 +109,13 @@ class _Hurry(threading.Thread):
 
     def run(self) -> None:
         first = None
-        while number := os.read(self._out, 1):
-            if number[0] != signal.SIGINT:
+        while numbers := os.read(self._out, 512):  # all that came meanwhile: this thread may have been held up
+            if signal.SIGINT not in numbers:
                 continue
-            first = first or time.monotonic()
-            if time.monotonic() - first > AGAIN_SECONDS:
+            now = self._clock()
+            if first is None:
+                first = now
+            if now - first > AGAIN_SECONDS:
                 os.write(2, b"\nstopped at once; the last checkpoints are whole\n")
                 os._exit(128 + signal.SIGINT)
 
