@@ -59,7 +59,7 @@ def hang() -> None:
 
 
 def process_state(process: int) -> str:
-    """The letter of the process's state: R runs, S sleeps, T stopped, Z ended and not collected; "" where it is gone."""
+    """The letter of a process: R runs, S sleeps, T is stopped, Z ended and is not collected; "" where it is gone."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except (OSError, IndexError):
