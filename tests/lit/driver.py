@@ -46,7 +46,7 @@ class SignalAt(pl.Callback):
 
 class SignalWithin(pl.Callback):
     """Sends this process, of this rank, a signal a `share` of a step after the beginning of the first step behind
-    `step` of them, whatever it is at then. The shortest step so far is measured, so the moment is as far on any machine.
+    `step` of them, whatever it is at then. The shortest step so far is measured: the moment is as far on any machine.
     """
 
     def __init__(self, step: int, number: int, share: float, rank: int = 0):
