@@ -8,6 +8,7 @@ import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 import torch
 from lightning.pytorch.callbacks import Checkpoint
@@ -118,11 +119,12 @@ class _Hurry(threading.Thread):
     not run; the number of a signal is written to this pipe all the same.
 
     A signal that came before the main thread began to wait for a batch is sent again while it waits: the handler
-    decides whether to stop there.
+    decides whether to stop there. `clock`: seconds, of any beginning.
     """
 
-    def __init__(self):
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
         super().__init__(daemon=True, name="hurry")
+        self._clock = clock
         self._out, self._in = os.pipe()
         os.set_blocking(self._in, False)
         self._before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
@@ -139,18 +141,19 @@ class _Hurry(threading.Thread):
                     sent += asked == signal.SIGINT
                     os.kill(os.getpid(), asked)
                 continue
-            number = os.read(self._out, 1)
-            if not number:
+            numbers = os.read(self._out, 512)  # all that came meanwhile: this thread may have been held up
+            if not numbers:
                 return
-            if number[0] in SIGNALS:
-                asked = asked or number[0]
-            if number[0] != signal.SIGINT:
+            asked = asked or next((number for number in numbers if number in SIGNALS), 0)
+            presses = numbers.count(signal.SIGINT)
+            own = min(sent, presses)
+            sent -= own
+            if presses == own:
                 continue
-            if sent:
-                sent -= 1
-                continue
-            first = first or time.monotonic()
-            if time.monotonic() - first > AGAIN_SECONDS:
+            now = self._clock()
+            if first is None:
+                first = now
+            if now - first > AGAIN_SECONDS:
                 os.write(2, b"\nstopped at once; the last checkpoints are whole\n")
                 os._exit(128 + signal.SIGINT)
 

@@ -64,9 +64,8 @@ class Frames:
         self._kept = kept[(since[kept] >= begin) & (since[kept] < end)]
         self.times, self.duration = since[self._kept], end
         self.width, self.height = size_within(timeline.width, timeline.height, decoding.max_side)
-        self.notes: list[str] = []  # what is changed while reading, for the report; see Journal.note
         self.why = why_not_decord(path, timeline, decoding.decord_mb)
-        self.notes: list[str] = list(timeline.notes)
+        self.notes: list[str] = list(timeline.notes)  # what is changed while reading; see Journal.note
         self._idle: _Cursor | None = None
 
     @property

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
-import subprocess
-import sys
-import time
+import signal
 from pathlib import Path
 
 import pytest
@@ -185,33 +182,21 @@ def test_auto_begins_anew_where_there_is_nothing_and_a_missing_run_is_an_error(t
         fit(tmp_path, "resume=nowhere")
 
 
-def kill_somewhere(command: list[str], folder: Path, pause: float) -> None:
-    """Start a run, wait until it has drawn something new, then `pause` seconds more, and SIGKILL it."""
-    curves = folder / "logs" / "metrics.csv"
-    before = curves.stat().st_mtime_ns if curves.exists() else 0
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
-        while process.poll() is None and time.monotonic() < deadline:
-            if curves.exists() and curves.stat().st_mtime_ns != before:
-                break
-            time.sleep(0.02)
-        time.sleep(pause)
-        process.kill()
-
-
 @pytest.mark.torture
 @pytest.mark.parametrize("workers", [0, 2])
-def test_killed_five_times_anywhere(workers, tiny_args, tmp_path, launch, curve, state):
+def test_killed_five_times_anywhere(workers, tmp_path, launch, curve, state):
     """SIGKILL at random moments of a run that saves every 3 steps; in the end it is the uninterrupted one."""
-    how = ("trainer.max_steps=170", "optim.schedule.total_steps=200", f"data.num_workers={workers}")
+    kills, steps = 5, 170
+    how = (f"trainer.max_steps={steps}", "optim.schedule.total_steps=200", f"data.num_workers={workers}")
     how += ("callbacks.checkpoints.every_steps=3", "resume=auto")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     assert launch(whole, *how).returncode == 0
-    command = [sys.executable, str(Path(__file__).with_name("driver.py")), *tiny_args(killed, *how)]
     rng = random.Random(workers)
-    for _ in range(5):
-        kill_somewhere(command, killed / "train" / "a", pause=rng.uniform(0, 0.5))
+    for number in range(kills):
+        settings = {"_target_": "driver.SignalWithin", "number": signal.SIGKILL.value, "share": rng.uniform(0, 2)}
+        settings["step"] = steps * (number + 1) // (kills + 1) + rng.randint(-3, 3)
+        done = launch(killed, *how, *(f"+callbacks.signal.{key}={value}" for key, value in settings.items()))
+        assert done.returncode == -signal.SIGKILL, f"it ended by itself before kill {number}:\n{done.stderr}"
     assert launch(killed, *how).returncode == 0
     assert curve(killed / "train" / "a") == curve(whole / "train" / "a")
     same(state(killed / "train" / "a"), state(whole / "train" / "a"))
