@@ -104,6 +104,10 @@ class Studio:
         track, note = soundtrack(voice.path, video, sound, seconds=float(len(motion) / fps))
         facts = self.facts | self.stage.facts(subject.species) | subject.facts | voice.facts | described(composition)
         facts |= {"untrained": "true"} if self.stage.untrained else {}
+        filmed = subject.as_filmed(len(motion)) if isinstance(subject, Footage) else ""
+        if filmed:
+            facts["as_filmed"] = filmed
+            note = (f"no face {filmed}: left as filmed", *note)
         written = write_video(
             out,
             _counted(frames, len(motion), on_step),

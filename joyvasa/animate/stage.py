@@ -29,7 +29,8 @@ OVAL_CENTRE, OVAL_RADII = (0.5, 0.45), (0.33, 0.4)  # of the puppet's head, in s
 
 class Stage(Protocol):
     """`note`: what it is, for the user. `untrained`: the picture comes from random weights. `facts` go into a film's
-    metadata. A composition says how the motion is laid on the face."""
+    metadata. A composition says how the motion is laid on the face. `dub` yields a shot of opacity 0 as it was filmed.
+    """
 
     untrained: bool
     note: str
@@ -86,8 +87,12 @@ class PuppetStage:
         puppet = self._renderer.prepare(PuppetPortrait(PUPPET_OF[species], self.size, label="", neutral=neutral))
         mask = oval(self.size)
         for shot, face in zip(shots, self._renderer.render(puppet, still), strict=True):
+            if shot.opacity <= 0:
+                yield shot.frame
+                continue
             to_frame = invert(scaled(shot.to_crop, shot.size, self.size))
-            yield Paster(shot.frame.shape, to_frame, mask).paste(shot.frame, face)
+            painted = Paster(shot.frame.shape, to_frame, mask).paste(shot.frame, face)
+            yield shot.faded(shot.frame, painted)
 
 
 def as_asked(motion_TC: np.ndarray, neutral_C: np.ndarray, composition: Composition) -> np.ndarray:
