@@ -14,9 +14,10 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from joyvasa.faces.choose import choose_face, left_to_right
+from joyvasa.faces.choose import choose_face
 from joyvasa.faces.crop import face_square
-from joyvasa.faces.face import SMALLEST_PX, Detector, Face, check_image, overlap
+from joyvasa.faces.face import Detector, Face, check_image
+from joyvasa.faces.follow import Follower
 from joyvasa.faces.gaps import find_gaps
 
 THUMBNAIL = (48, 48)
@@ -24,7 +25,6 @@ CUT_LEVEL = 28.0  # mean grey levels between thumbnails: lively heads stayed bel
 FLAT = 6.0  # grey levels between the lightest and the darkest of a line: less is a bar beside or above a picture
 SAME_SCENE = 0.55  # correlation of thumbnails: lively heads stayed above 0.62, cuts were below 0.52
 SAME_FACE = 0.3  # overlap of a face with itself at the last detection
-SAME_SIZE = 2.5  # ratio of areas up to which a face that comes back may be the one that was lost
 LOST_FRAMES = 50  # unseen for so long, the face is chosen anew
 MEDIAN = 5  # detections: a single false box among them does not move the track
 # How far a false box is from the median: shares of the square's side, and its logarithm. Shaken heads stay below 0.35.
@@ -140,100 +140,23 @@ def follow(
     if every < 1:
         raise ValueError(f"every={every} frames (expected at least 1)")
     segments: list[Segment] = []
-    follower = Follower(wanted)
+    follower = Follower(wanted, same_face=SAME_FACE, lost_frames=LOST_FRAMES)
     due = 0
     for index, frame, opens, closes in in_shots(frames, where):
         if opens:
             segments.append(Segment(index, index))
-            follower = Follower(wanted)
+            follower = Follower(wanted, same_face=SAME_FACE, lost_frames=LOST_FRAMES)
             due = index
         shot = segments[-1]
         shot.stop = index + 1
         if index >= due or closes:
             shot.sought.add(index)
-            sightings = follower.look(index, detector.detect(frame))
-            shot.found |= sightings
-            shot.too_small = follower.too_small
-            if sightings:
+            if follower.look(index, detector.detect(frame)):
                 due = index + every
+        if closes:
+            shot.found = follower.sightings()
+            shot.too_small = follower.too_small
     return segments
-
-
-class Follower:
-    """Tells which of the faces seen is the one followed, look by look through one shot.
-
-    It is the face that overlaps its last place. A head that moved too fast for that, or that comes late or back, is
-    known by two looks in a row that agree: a detector's single error is not painted on. The strangers, faces that were
-    seen beside it, are never taken for it. `too_small`: the largest face that was left out for its size.
-    """
-
-    def __init__(self, wanted: int | None) -> None:
-        self.too_small: Face | None = None
-        self._wanted = wanted
-        self._looked = False
-        self._last: tuple[int, Face] | None = None
-        self._strangers: list[Face] = []
-        self._candidates: list[tuple[int, Face]] = []
-
-    def look(self, index: int, seen: list[Face]) -> dict[int, Face]:
-        """The face's sightings that the faces seen in frame `index` prove: none, or this one, or one before it too."""
-        first = not self._looked
-        self._looked = True
-        lost = self._last is None or index - self._last[0] > LOST_FRAMES
-        if seen and not lost:
-            nearest = max(seen, key=lambda face: overlap(face, self._last[1]))
-            if overlap(nearest, self._last[1]) >= SAME_FACE:
-                return self._found(index, nearest, seen)
-        possible = self._others(seen)
-        if lost:
-            possible = self._choose(seen, possible)
-        if first and possible:
-            return self._found(index, possible[0], seen)
-        for face in possible:
-            for earlier, candidate in self._candidates:
-                if overlap(face, candidate) >= SAME_FACE:
-                    return {earlier: candidate} | self._found(index, face, seen)
-        self._candidates = [(index, face) for face in possible]
-        return {}
-
-    def _found(self, index: int, face: Face, seen: list[Face]) -> dict[int, Face]:
-        self._last = (index, face)
-        self._candidates = []
-        others = [other for other in seen if other is not face]
-        self._strangers = others + [old for old in self._strangers if not _is_among(old, others)]
-        return {index: face}
-
-    def _others(self, seen: list[Face]) -> list[Face]:
-        """The faces that are no strangers, who move on meanwhile, and of about the size of the one followed."""
-        strangers = [face for face in seen if _is_among(face, self._strangers)]
-        self._strangers = strangers + [old for old in self._strangers if not _is_among(old, strangers)]
-        others = [face for face in seen if not any(face is stranger for stranger in strangers)]
-        if self._last is None:
-            return others
-        size = self._last[1].area
-        return [face for face in others if 1 / SAME_SIZE <= face.area / size <= SAME_SIZE]
-
-    def _choose(self, seen: list[Face], possible: list[Face]) -> list[Face]:
-        """The face asked for, if it is among the possible ones and large enough: one or none."""
-        if self._wanted is None:
-            if not possible:
-                return []
-            face = max(possible, key=lambda each: each.area)
-        elif len(seen) >= self._wanted:
-            face = left_to_right(seen)[self._wanted - 1]
-            if not any(face is each for each in possible):
-                return []
-        else:
-            return []
-        if min(face.box[2:]) >= SMALLEST_PX:
-            return [face]
-        if self.too_small is None or face.area > self.too_small.area:
-            self.too_small = face
-        return []
-
-
-def _is_among(face: Face, others: Sequence[Face]) -> bool:
-    return any(overlap(face, other) >= SAME_FACE for other in others)
 
 
 Moment = tuple[int, np.ndarray, bool, bool]  # index, frame, whether it opens a shot, whether it closes one

@@ -60,7 +60,6 @@ NO_PARAMETER = {
     "lip_crop.OVERLAP_FRAMES": "from WINDOW_FRAMES, which is one", "lip_track.SMALLEST_BOX_PX": REFUSED,
     "mfcc.BLOCK_FRAMES": BLOCKS, "moments.BLOCK": BLOCKS, "quality.SSIM_REACH": "half of SSIM_SIDE, which is one",
     "quality.SAME_RATE": REFUSED, "sync.BLOCK_WINDOWS": BLOCKS,
-    "track.SAME_SIZE": "of a face that is animated",
     "track.MEDIAN": "of the path of a face that is animated", "track.FALSE_SHIFT": "as MEDIAN",
     "track.FALSE_GROWTH": "as MEDIAN", "track.ROLL": "the place of a number in a row", "track.CENTRES": "as ROLL",
     "arcface.NEAREST": REFUSED, "i3d.SHORTEST": REFUSED, "inception.CLASSES": LAYERS, "lpips.POOLED_BEFORE": LAYERS,

@@ -249,3 +249,11 @@ def test_a_lively_head_before_a_plain_wall_is_no_cut():
     assert np.abs(film[0] - film[1])[:, 60:196].mean() > 28
     film = [np.repeat(frame.astype(np.uint8)[..., None], 3, axis=2) for frame in film]
     assert sum(moment[2] for moment in in_shots(film, "v.mp4")) == 1
+
+
+def test_a_part_of_a_face_taken_for_a_face_is_not_followed():
+    """A mouth at the picture's edge, for a while, before the whole face is seen; and again behind it."""
+    whole, part = face(200.0, side=200.0), face(300.0, y=300.0, side=90.0)
+    detector = Scripted(lambda index: [whole] if 20 <= index < 60 else [part])
+    track = track_faces(frames(80), detector, **HOW)
+    assert track.gaps == (range(0, 20), range(60, 80))
