@@ -22,7 +22,7 @@ from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS
 from joyvasa.io.video_writer import check_writable
 from joyvasa.models.liveportrait.files import find
 from joyvasa.models.liveportrait.sizes import PARTS
-from joyvasa.tasks.official import Opened, find_default, open_generator, speaker
+from joyvasa.tasks.official import Opened, open_chosen, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
 from joyvasa.tasks.runs import advance, write_json
 
@@ -51,10 +51,7 @@ def composition_of(cfg: DictConfig, image: Path) -> Composition:
 def open_studio(cfg: DictConfig, overrides: list[str]) -> tuple[Studio, DictConfig]:
     """The studio of a configuration, and that configuration with what the checkpoint suggests. What is used is
     printed: checkpoint, renderer, detector."""
-    if cfg.checkpoint is None:
-        cfg.checkpoint = str(find_default(Path(cfg.paths.runs)))
-        print(f"checkpoint {cfg.checkpoint} (the default; checkpoint= takes another)")
-    opened = open_generator(cfg, overrides, EXAMPLE)
+    opened = open_chosen(cfg, overrides, EXAMPLE)
     cfg = opened.cfg
     detector = open_detector(cfg.animate.detector)
     print(f"detector   {detector.name}: {detector.note}")
@@ -66,11 +63,13 @@ def open_studio(cfg: DictConfig, overrides: list[str]) -> tuple[Studio, DictConf
 def facts_of(opened: Opened) -> dict[str, str]:
     """For the metadata of films: which generator, sampled how."""
     how = opened.cfg.generation
+    run = {} if opened.run is None else {"run": f"{opened.run.parent.name}/{opened.run.name}"}
     return {
         "software": "joyvasa",
         "checkpoint": opened.checkpoint.name,
         "checkpoint_sha256": weights.sha256_of(opened.checkpoint),
-        "step": str(opened.step),
+        **run,
+        **opened.origin.facts,
         "seed": str(how.seed),
         "guidance": f"{how.guidance:g}",
     }
