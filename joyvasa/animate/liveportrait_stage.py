@@ -68,6 +68,9 @@ class LivePortraitStage:
     def notes(self, species: str) -> tuple[str, ...]:
         return self._renderers[species].notes
 
+    def shows_whole(self, species: str) -> bool:
+        return self.paste
+
     def film(self, portrait: Portrait, motion_TC: np.ndarray, composition: Composition) -> Iterator[np.ndarray]:
         renderer = self._renderer(portrait.species, composition)
         if self._prepared is None or self._prepared[0] is not portrait:

@@ -108,6 +108,10 @@ class Studio:
         if filmed:
             facts["as_filmed"] = filmed
             note = (f"no face {filmed}: left as filmed", *note)
+        if isinstance(subject, Portrait) and subject.cut is not None and self.stage.shows_whole(subject.species):
+            height, width = subject.picture.shape[:2]
+            note = (f"the video is {width} x {height}, the photo {' x '.join(map(str, subject.cut))}: videos have even "
+                    "sides, an odd last row or column is left out", *note)  # fmt: skip
         written = write_video(
             out,
             _counted(frames, len(motion), on_step),

@@ -12,19 +12,21 @@ from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
 from joyvasa import weights
-from joyvasa.animate.compose_settings import HUMAN, Composition
+from joyvasa.animate.compose_settings import ANIMAL, HUMAN, Composition
 from joyvasa.animate.pipeline import Made, Studio, Subject, Voice
 from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
-from joyvasa.animate.stage import Stage
+from joyvasa.animate.stage import SpeciesStage, Stage
 from joyvasa.faces.detect import open_detector
 from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS
 from joyvasa.io.video_writer import check_writable
-from joyvasa.models.liveportrait.files import find
+from joyvasa.models.liveportrait.files import ENTRIES, entry_of, find
 from joyvasa.models.liveportrait.sizes import PARTS
 from joyvasa.tasks.official import Opened, open_chosen, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
 from joyvasa.tasks.runs import advance, write_json
+
+ANIMATED = {HUMAN: "photo", ANIMAL: "animal"}
 
 
 def framing_of(cfg: DictConfig) -> Framing:
@@ -160,14 +162,41 @@ def _report(film: Made) -> None:
         print("note       the picture comes from random weights: it shows that everything runs, not a person")
 
 
-def best_stage(puppet: DictConfig, liveportrait: DictConfig) -> Stage:
-    """LivePortrait where its weights for people are there, else the puppet, whose note says what is missing."""
-    try:
-        for letter in () if liveportrait.weights.startswith("random") else PARTS:
-            find(liveportrait.weights, letter, HUMAN)
-    except FileNotFoundError as error:
-        stage = instantiate(puppet)
-        missing = str(error).split(" in ")[0]
-        stage.note = f"{stage.note} (the photo itself: python -m joyvasa.weights pull liveportrait; {missing})"
-        return stage
-    return instantiate(liveportrait)
+def best_stage(puppet: DictConfig, liveportrait: DictConfig, species: str) -> Stage:
+    """LivePortrait for the species whose weights are there, else the puppet, whose note says what is missing.
+
+    Args:
+        puppet: the configuration of the puppet.
+        liveportrait: that of LivePortrait.
+        species: what was asked for: "auto", "human" or "animal". Both are looked for: on the page each visitor chooses.
+
+    Returns:
+        One of the two, or a stage of both where one species lacks its weights.
+    """
+    lacking: dict[str, str] = {}
+    for kind in ENTRIES:
+        missing = _lacking_weights(liveportrait.weights, kind)
+        if missing is not None:
+            lacking[kind] = f"the {ANIMATED[kind]} itself: {missing}"
+    if not lacking:
+        return instantiate(liveportrait)
+    drawn = instantiate(puppet)
+    if len(lacking) == len(ENTRIES):
+        drawn.note = f"{drawn.note} ({lacking[ANIMAL if species == ANIMAL else HUMAN]})"
+        return drawn
+    moved = instantiate(liveportrait)
+    stages = {kind: drawn if kind in lacking else moved for kind in ENTRIES}
+    return SpeciesStage(stages, lacking, species)
+
+
+def _lacking_weights(which: str, species: str) -> str | None:
+    """The command that adds what LivePortrait lacks for a species, and what it is; None where all is there."""
+    if which.startswith("random"):
+        return None
+    for letter in PARTS:
+        try:
+            find(which, letter, species)
+        except FileNotFoundError as error:
+            missing = str(error).split(" in ")[0]
+            return f"python -m joyvasa.weights pull {entry_of(letter, species)}; {missing}"
+    return None
