@@ -105,6 +105,12 @@ class Studio:
         track, note = soundtrack(voice.path, video, sound, seconds=float(len(motion) / fps))
         facts = self.facts | self.stage.facts(subject.species) | subject.facts | voice.facts | described(composition)
         facts |= {"untrained": "true"} if self.stage.untrained else {}
+        filmed = subject.as_filmed(len(motion)) if isinstance(subject, Footage) else ""
+        if filmed:
+            facts["as_filmed"] = filmed
+            note = (f"no face {filmed}: left as filmed", *note)
+        if isinstance(subject, Portrait) and subject.cut is not None and self.stage.shows_whole(subject.species):
+            note = (_even_sides(subject), *note)
         facts = {key: shown(value) for key, value in facts.items()}  # names need not be UTF-8
         written = write_video(
             out,
@@ -125,6 +131,16 @@ def load_voice(path: Path, max_frames: int | None = None) -> np.ndarray:
     if len(audio) > MAX_SECONDS * SAMPLE_RATE:
         raise ValueError(f"{path}: {len(audio) / SAMPLE_RATE / 60:.0f} minutes (expected at most an hour); cut it")
     return fit_frames(audio)[0]
+
+
+def _even_sides(subject: Portrait) -> str:
+    """Why the video is smaller than the photo by a row or a column."""
+    height, width = subject.picture.shape[:2]
+    photo_width, photo_height = subject.cut
+    return (
+        f"the video is {width} x {height}, the photo {photo_width} x {photo_height}: videos have even sides, "
+        "an odd last row or column is left out"
+    )
 
 
 def described(composition: Composition) -> dict[str, str]:

@@ -36,19 +36,21 @@ GREY, COLOUR, ALPHA = ("1", "L", "LA", "La", "I;16"), ("P", "PA", "RGB", "YCbCr"
 class Picture:
     """pixels: uint8 (H, W, 3) RGB, upright, both sides even. notes: what was changed, in words, for the user.
 
-    scale: pixels here for one of the file's, 1 where it was not made smaller.
+    scale: pixels here for one of the file's, 1 where it was not made smaller. cut: the file's own size (width, height)
+    where an odd last row or column of it is left out, else None; of a picture that was made smaller, nobody misses one.
     """
 
     pixels: np.ndarray
     notes: tuple[str, ...]
     scale: float
+    cut: tuple[int, int] | None = None
 
 
 def read_picture(path: Path | str, max_side: int) -> Picture:
     """Read a photo; its longer side is brought to at most `max_side` pixels by averaging areas, never enlarged.
 
     Applied and noted: EXIF rotation, transparency (over white), 16 bits and CMYK (to 8-bit RGB), the first frame of
-    an animation, downscaling, an odd last row or column left out.
+    an animation, downscaling. An odd last row or column is left out, which is told by `cut`.
     Raises FileNotFoundError, or ValueError naming the file: empty, not a picture, damaged, too many or too few pixels.
     """
     path = Path(path)
@@ -71,15 +73,16 @@ def read_picture(path: Path | str, max_side: int) -> Picture:
         notes.append("turned upright as its EXIF says")
     width, height = small.size
     scale = max(width, height) / longest
+    cut = None
     if width % 2 or height % 2:
         small = small.crop((0, 0, width - width % 2, height - height % 2))
-        notes.append(f"odd sides cut from {width} x {height} to {small.width} x {small.height}")
+        cut = (width, height) if scale == 1 else None
     if min(small.size) < SMALLEST_SIDE:
         raise ValueError(
             f"{path}: {width} x {height} pixels at a longest side of {max_side} (expected at least {SMALLEST_SIDE} "
             "on each side); give a larger or less elongated picture"
         )
-    return Picture(np.array(small), tuple(notes), scale)
+    return Picture(np.array(small), tuple(notes), scale, cut)
 
 
 def _opened(file, path: Path) -> Image.Image:

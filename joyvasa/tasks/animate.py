@@ -12,22 +12,23 @@ from omegaconf import DictConfig, ListConfig
 from tqdm import tqdm
 
 from joyvasa import weights
-from joyvasa.animate.compose_settings import HUMAN, Composition
+from joyvasa.animate.compose_settings import ANIMAL, HUMAN, Composition
 from joyvasa.animate.pipeline import Made, Studio, Subject, Voice
 from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
-from joyvasa.animate.stage import Stage
+from joyvasa.animate.stage import SpeciesStage, Stage
 from joyvasa.faces.detect import open_detector
 from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS, expanded, out_of_files
 from joyvasa.io.listing import is_video
 from joyvasa.io.video_writer import check_writable
 from joyvasa.markup import printable
-from joyvasa.models.liveportrait.files import find
+from joyvasa.models.liveportrait.files import ENTRIES, entry_of, find
 from joyvasa.models.liveportrait.sizes import PARTS
-from joyvasa.quoting import literal
-from joyvasa.tasks.official import Opened, find_default, open_generator, speaker
+from joyvasa.tasks.official import Opened, open_chosen, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
 from joyvasa.tasks.runs import advance, write_json
+
+ANIMATED = {HUMAN: "photo", ANIMAL: "animal"}
 
 
 def framing_of(cfg: DictConfig) -> Framing:
@@ -54,10 +55,7 @@ def composition_of(cfg: DictConfig, image: Path) -> Composition:
 def open_studio(cfg: DictConfig, overrides: list[str]) -> tuple[Studio, DictConfig]:
     """The studio of a configuration, and that configuration with what the checkpoint suggests. What is used is
     printed: checkpoint, renderer, detector."""
-    if cfg.checkpoint is None:
-        cfg.checkpoint = literal(str(find_default(Path(cfg.paths.runs))))
-        print(f"checkpoint {cfg.checkpoint} (the default; checkpoint= takes another)")
-    opened = open_generator(cfg, overrides, EXAMPLE)
+    opened = open_chosen(cfg, overrides, EXAMPLE)
     cfg = opened.cfg
     detector = open_detector(cfg.animate.detector)
     print(f"detector   {detector.name}: {detector.note}")
@@ -69,11 +67,13 @@ def open_studio(cfg: DictConfig, overrides: list[str]) -> tuple[Studio, DictConf
 def facts_of(opened: Opened) -> dict[str, str]:
     """For the metadata of films: which generator, sampled how."""
     how = opened.cfg.generation
+    run = {} if opened.run is None else {"run": f"{opened.run.parent.name}/{opened.run.name}"}
     return {
         "software": "joyvasa",
         "checkpoint": opened.checkpoint.name,
         "checkpoint_sha256": weights.sha256_of(opened.checkpoint),
-        "step": str(opened.step),
+        **run,
+        **opened.origin.facts,
         "seed": str(how.seed),
         "guidance": f"{how.guidance:g}",
     }
@@ -166,14 +166,41 @@ def _report(film: Made) -> None:
         print("note       the picture comes from random weights: it shows that everything runs, not a person")
 
 
-def best_stage(puppet: DictConfig, liveportrait: DictConfig) -> Stage:
-    """LivePortrait where its weights for people are there, else the puppet, whose note says what is missing."""
-    try:
-        for letter in () if liveportrait.weights.startswith("random") else PARTS:
-            find(liveportrait.weights, letter, HUMAN)
-    except FileNotFoundError as error:
-        stage = instantiate(puppet)
-        missing = str(error).split(" in ")[0]
-        stage.note = f"{stage.note} (the photo itself: python -m joyvasa.weights pull liveportrait; {missing})"
-        return stage
-    return instantiate(liveportrait)
+def best_stage(puppet: DictConfig, liveportrait: DictConfig, species: str) -> Stage:
+    """LivePortrait for the species whose weights are there, else the puppet, whose note says what is missing.
+
+    Args:
+        puppet: the configuration of the puppet.
+        liveportrait: that of LivePortrait.
+        species: what was asked for: "auto", "human" or "animal". Both are looked for: on the page each visitor chooses.
+
+    Returns:
+        One of the two, or a stage of both where one species lacks its weights.
+    """
+    lacking: dict[str, str] = {}
+    for kind in ENTRIES:
+        missing = _lacking_weights(liveportrait.weights, kind)
+        if missing is not None:
+            lacking[kind] = f"the {ANIMATED[kind]} itself: {missing}"
+    if not lacking:
+        return instantiate(liveportrait)
+    drawn = instantiate(puppet)
+    if len(lacking) == len(ENTRIES):
+        drawn.note = f"{drawn.note} ({lacking[ANIMAL if species == ANIMAL else HUMAN]})"
+        return drawn
+    moved = instantiate(liveportrait)
+    stages = {kind: drawn if kind in lacking else moved for kind in ENTRIES}
+    return SpeciesStage(stages, lacking, species)
+
+
+def _lacking_weights(which: str, species: str) -> str | None:
+    """The command that adds what LivePortrait lacks for a species, and what it is; None where all is there."""
+    if which.startswith("random"):
+        return None
+    for letter in PARTS:
+        try:
+            find(which, letter, species)
+        except FileNotFoundError as error:
+            missing = str(error).split(" in ")[0]
+            return f"python -m joyvasa.weights pull {entry_of(letter, species)}; {missing}"
+    return None

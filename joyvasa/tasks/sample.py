@@ -15,7 +15,7 @@ from joyvasa.io.audio import survey_audio
 from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, expanded, fitted, out_of_files, replacing
 from joyvasa.markup import printable
 from joyvasa.motion import SAMPLES_PER_FRAME, lip_opening
-from joyvasa.tasks.official import open_generator, speaker
+from joyvasa.tasks.official import open_chosen, speaker
 from joyvasa.tasks.pairs import find_files, unique_names
 from joyvasa.tasks.runs import advance, write_json
 from joyvasa.tasks.score import portrait
@@ -57,12 +57,12 @@ def sample_voice(cfg: DictConfig, speak: Speak, path: Path, folder: Path, name: 
 
 
 def sample(cfg: DictConfig, overrides: list[str]) -> int:
-    """Needs `checkpoint=` and `audio=` (a file or a folder); writes to `out=`. Exit code 1 when no voice succeeded."""
-    example = "python run.py task=sample checkpoint=runs/demo/latest audio=VOICES out=DIR"
-    opened = open_generator(cfg, overrides, example)
-    cfg = opened.cfg
+    """Needs `audio=` (a file or a folder) and `out=`, where it writes. Exit code 1 when no voice succeeded."""
+    example = "python run.py task=sample audio=VOICES out=DIR"
     if cfg.audio is None or cfg.out is None:
         raise ValueError(f"audio= and out= are needed; for example: {example}")
+    opened = open_chosen(cfg, overrides, example)
+    cfg = opened.cfg
     voices = find_files(cfg.audio, "audio", "sound", SOUND_ENDINGS + FILM_ENDINGS)
     folder = expanded(cfg.out)
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +74,7 @@ def sample(cfg: DictConfig, overrides: list[str]) -> int:
             rows.append(sample_voice(cfg, speak, path, folder, name))
         except (ValueError, OSError) as error:
             failed[path.name] = out_of_files(error) or str(error)
-    facts = {"checkpoint": str(opened.checkpoint), "step": opened.step}
+    facts = {"checkpoint": str(opened.checkpoint)} | opened.origin.facts | {"step": opened.step}
     write_json(folder / "summary.json", facts | {"voices": rows, "failed": failed})
     for row in rows:
         numbers = ", ".join(
