@@ -22,7 +22,8 @@ IN_PLACE = "preprocess.features."  # adds to the dataset at input=
 
 @contextmanager
 def _held(folder: Path, purpose: str, *, create: bool) -> Iterator[None]:
-    """Hold the folder, which is made where `create` says so; what was made for that alone is removed, so that a command asked wrongly leaves nothing."""
+    """Hold the folder. Where `create` says so it is made; what was made for that alone is removed, so that a command
+    asked wrongly leaves nothing."""
     from joyvasa.io.lock import hold_folder
 
     if not create and not folder.is_dir():  # the source says so
