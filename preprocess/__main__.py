@@ -21,10 +21,14 @@ IN_PLACE = "preprocess.features."  # adds to the dataset at input=
 
 
 @contextmanager
-def _held(folder: Path, purpose: str) -> Iterator[None]:
-    """Hold the folder; what was made for that alone is removed, so that a command asked wrongly leaves nothing."""
+def _held(folder: Path, purpose: str, *, create: bool) -> Iterator[None]:
+    """Hold the folder. Where `create` says so it is made; what was made for that alone is removed, so that a command
+    asked wrongly leaves nothing."""
     from joyvasa.io.lock import hold_folder
 
+    if not create and not folder.is_dir():  # the source says so
+        yield
+        return
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     try:
         with hold_folder(folder, purpose):
@@ -63,7 +67,8 @@ def _run(cfg) -> None:
         check_taken(cfg, words)
         source = instantiate(cfg.source, seed=cfg.seed)
         # Workers, Ray's and SLURM's jobs included, work for this process: one holder for all of them.
-        with _held(expanded(cfg.output or cfg.input), f"python -m preprocess {' '.join(words)}"):
+        purpose = f"python -m preprocess {' '.join(words)}"
+        with _held(expanded(cfg.output or cfg.input), purpose, create=cfg.output is not None):
             dataset = source(cfg.output)
     except KeyboardInterrupt:
         print("stopped; type the same command again to go on", file=sys.stderr)

@@ -62,6 +62,7 @@ class Shard:
         self.folder, self.file = folder, file
         self.temporary = temporary_beside(folder / file)
         self.temporary.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.temporary.parent, once=True)
         self.rows: list[dict[str, Any]] = []
         self.stream = open(self.temporary, "wb")  # noqa: SIM115
         # Time and owner are fixed so that equal content is equal bytes.
