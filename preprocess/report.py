@@ -13,6 +13,7 @@ from joyvasa.markup import shown
 
 FILE = "import.json"
 LISTED = 20
+HOW_READ = "how the audio is read"  # what remarks on tracks, channels and pauses are counted under
 CHANGED = "changed"  # what a change made while reading is counted under
 
 

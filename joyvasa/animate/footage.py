@@ -35,7 +35,8 @@ class Shot:
 
 @dataclass(frozen=True, eq=False)
 class Footage:
-    """A video whose face has been followed. faces: one for each of its frames."""
+    """A video whose face has been followed. faces: one for each of its frames. conversions: what its reader does to the
+    pixels, in words, also among the notes."""
 
     path: Path
     info: VideoInfo
@@ -44,6 +45,7 @@ class Footage:
     finder: str
     framing: Framing
     notes: tuple[str, ...]
+    conversions: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,7 +59,9 @@ class Footage:
     def facts(self) -> dict[str, str]:
         found = {"video": self.name, "species": self.species, "detector": self.finder}
         still = {"face": ",".join(f"{value:g}" for value in self.framing.box)} if self.framing.box else {}
-        return found | still
+        # Of the pixels: tone-mapped, deinterlaced. An ordinary video has no such fact.
+        done = {"converted": "; ".join(self.conversions)} if self.conversions else {}
+        return found | still | done
 
     def shots(self, frames: int) -> Iterator[Shot]:
         """`frames` shots; behind the video's end it is played backwards, then forwards again."""
@@ -87,7 +91,9 @@ def open_footage(path: Path, framing: Framing, detector: Detector) -> Footage:
             where=str(path),
         )
         faces, notes = track.faces, (*notes, track.note)
-    return Footage(path, reader.info, species, faces, finder_of(faces[0], detector), framing, notes)
+    conversions = tuple(reader.notes)  # after the face was followed: every frame has been read by then
+    finder, notes = finder_of(faces[0], detector), (*conversions, *notes)
+    return Footage(path, reader.info, species, faces, finder, framing, notes, conversions)
 
 
 def _look(reader: VideoReader, framing: Framing, detector: Detector) -> tuple[str, Face | None, tuple[str, ...]]:

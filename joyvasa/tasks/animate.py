@@ -18,10 +18,13 @@ from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.detect import open_detector
-from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS
+from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS, expanded, out_of_files
+from joyvasa.io.listing import is_video
 from joyvasa.io.video_writer import check_writable
+from joyvasa.markup import printable
 from joyvasa.models.liveportrait.files import find
 from joyvasa.models.liveportrait.sizes import PARTS
+from joyvasa.quoting import literal
 from joyvasa.tasks.official import Opened, find_default, open_generator, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
 from joyvasa.tasks.runs import advance, write_json
@@ -44,7 +47,7 @@ def framing_of(cfg: DictConfig) -> Framing:
 
 def composition_of(cfg: DictConfig, image: Path) -> Composition:
     """`regions=`, else all of a photo's face, and the lips of a video's."""
-    usual = "lip" if image.suffix.lower() in FILM_ENDINGS else "all"
+    usual = "lip" if is_video(image) else "all"
     return instantiate(cfg.animate.composition, region=cfg.regions or usual)
 
 
@@ -52,7 +55,7 @@ def open_studio(cfg: DictConfig, overrides: list[str]) -> tuple[Studio, DictConf
     """The studio of a configuration, and that configuration with what the checkpoint suggests. What is used is
     printed: checkpoint, renderer, detector."""
     if cfg.checkpoint is None:
-        cfg.checkpoint = str(find_default(Path(cfg.paths.runs)))
+        cfg.checkpoint = literal(str(find_default(Path(cfg.paths.runs))))
         print(f"checkpoint {cfg.checkpoint} (the default; checkpoint= takes another)")
     opened = open_generator(cfg, overrides, EXAMPLE)
     cfg = opened.cfg
@@ -92,7 +95,7 @@ class Desk:
         subject, voice = self._subject(pair.image), self._voice(pair.audio)
         composition = composition_of(self.cfg, pair.image)
         sound = self.cfg.animate.sound
-        with tqdm(desc=f"drawing {pair.out.name}", unit="frame", leave=False) as bar:
+        with tqdm(desc=f"drawing {printable(pair.out.name)}", unit="frame", leave=False) as bar:
             on_step = advance(bar)
             return self.studio.shoot(subject, voice, pair.out, composition=composition, sound=sound, on_step=on_step)
 
@@ -103,7 +106,7 @@ class Desk:
 
     def _voice(self, path: Path) -> Voice:
         if path not in self.voices:
-            with tqdm(desc=f"listening to {path.name}", unit="window", leave=False) as bar:
+            with tqdm(desc=f"listening to {printable(path.name)}", unit="window", leave=False) as bar:
                 how = {"max_frames": self.cfg.max_frames, "guidance": self.cfg.guidance, "on_step": advance(bar)}
                 self.voices[path] = _tried(lambda: self.studio.listen(path, **how))
         return _got(self.voices[path])
@@ -132,7 +135,7 @@ def animate(cfg: DictConfig, overrides: list[str]) -> int:
         raise ValueError(f"animate.sound={cfg.animate.sound} (expected one of {', '.join(SOUNDS)})")
     if cfg.max_frames is not None and cfg.max_frames < 1:
         raise ValueError(f"max_frames={cfg.max_frames} (expected at least 1)")
-    pairs, framing = plan(images, voices, Path(cfg.out).expanduser()), framing_of(cfg)
+    pairs, framing = plan(images, voices, expanded(cfg.out)), framing_of(cfg)
     composition_of(cfg, images[0])  # a wrong word is said before anything is loaded
     check_writable(pairs[0].out)
     studio, cfg = open_studio(cfg, overrides)
@@ -141,22 +144,24 @@ def animate(cfg: DictConfig, overrides: list[str]) -> int:
         try:
             film = desk.make(pair)
         except (ValueError, OSError) as error:
-            failed[pair.out.name] = str(error)
-            print(f"failed     {pair.out.name}: {error}")
+            failed[pair.out.name] = out_of_files(error) or str(error)
+            print(f"failed     {printable(pair.out.name)}: {printable(failed[pair.out.name])}")
             continue
         made.append(film)
         _report(film)
     if len(pairs) > 1:
         write_json(pairs[0].out.parent / "films.json", {"made": [film.facts for film in made], "failed": failed})
-        print(f"{len(made)} of {len(pairs)} films made" + (f"; failed: {', '.join(failed)}" if failed else ""))
+        print(
+            f"{len(made)} of {len(pairs)} films made" + (f"; failed: {printable(', '.join(failed))}" if failed else "")
+        )
     return 0 if made else 1
 
 
 def _report(film: Made) -> None:
     seen = ", ".join(f"{key} {film.facts[key]}" for key in ("species", "detector", "face") if key in film.facts)
-    print(f"film       {film.path} ({film.frames} frames, {float(film.frames / film.fps):.2f} s; {seen})")
+    print(f"film       {printable(film.path)} ({film.frames} frames, {float(film.frames / film.fps):.2f} s; {seen})")
     for note in film.notes:
-        print(f"note       {note}")
+        print(f"note       {printable(note)}")
     if film.facts.get("untrained"):
         print("note       the picture comes from random weights: it shows that everything runs, not a person")
 

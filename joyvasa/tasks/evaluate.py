@@ -212,7 +212,7 @@ def _told(reads: Reads) -> str:
 def _report(results: Results, out: Path) -> int:
     for name, write in WRITERS.items():
         write(out / name, results)
-    print(f"\n{(out / 'results.md').read_text()}")
+    print(f"\n{(out / 'results.md').read_text(encoding='utf-8')}")
     for name in WRITERS:
         print(f"report     {out / name}")
     failed = results.too_many_excluded()

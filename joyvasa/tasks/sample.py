@@ -11,10 +11,12 @@ from tqdm import tqdm
 from joyvasa.animate.pipeline import Speak, load_voice
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.eval.baselines import loudness_db
-from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, replacing
+from joyvasa.io.audio import survey_audio
+from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, expanded, fitted, out_of_files, replacing
+from joyvasa.markup import printable
 from joyvasa.motion import SAMPLES_PER_FRAME, lip_opening
 from joyvasa.tasks.official import open_generator, speaker
-from joyvasa.tasks.pairs import find_files
+from joyvasa.tasks.pairs import find_files, unique_names
 from joyvasa.tasks.runs import advance, write_json
 from joyvasa.tasks.score import portrait
 
@@ -37,19 +39,21 @@ def describe(audio: np.ndarray, motion_TC: np.ndarray) -> dict:
     return {"energy_correlation": correlation, "silent_frames": int((~speech).sum()), "closed_in_silence": shut}
 
 
-def sample_voice(cfg: DictConfig, speak: Speak, path: Path, folder: Path) -> dict:
-    """Motion, film, sheet and curves of one voice; returns its row of the summary."""
+def sample_voice(cfg: DictConfig, speak: Speak, path: Path, folder: Path, name: str) -> dict:
+    """Motion, film, sheet and curves of one voice, as files that begin with `name`; returns its row of the summary."""
     audio = load_voice(path)
+    notes = survey_audio(path).notes
     frames = len(audio) // SAMPLES_PER_FRAME
-    with tqdm(desc=path.name, unit="window", leave=False) as bar:
+    with tqdm(desc=printable(path.name), unit="window", leave=False) as bar:
         motion = speak(audio, path.name, cfg.guidance, advance(bar))
-    with replacing(folder / f"{path.stem}.motion.npy") as temporary, open(temporary, "wb") as file:
+    with replacing(folder / fitted(name, ".motion.npy")) as temporary, open(temporary, "wb") as file:
         np.save(file, motion)
     face = portrait(cfg)
-    write_preview(folder / f"{path.stem}.mp4", motion, audio, portrait=face)
-    contact_sheet(folder / f"{path.stem}-sheet.png", motion, portrait=face)
-    plot_curves(folder / f"{path.stem}-curves.png", motion, audio, title=path.name)
-    return {"voice": path.name, "frames": frames, "seconds": frames / 25} | describe(audio, motion)
+    write_preview(folder / fitted(name, ".mp4"), motion, audio, portrait=face)
+    contact_sheet(folder / fitted(name, "-sheet.png"), motion, portrait=face)
+    plot_curves(folder / fitted(name, "-curves.png"), motion, audio, title=printable(path.name))
+    row = {"voice": path.name, "frames": frames, "seconds": frames / 25, "notes": list(notes)}
+    return row | describe(audio, motion)
 
 
 def sample(cfg: DictConfig, overrides: list[str]) -> int:
@@ -60,23 +64,26 @@ def sample(cfg: DictConfig, overrides: list[str]) -> int:
     if cfg.audio is None or cfg.out is None:
         raise ValueError(f"audio= and out= are needed; for example: {example}")
     voices = find_files(cfg.audio, "audio", "sound", SOUND_ENDINGS + FILM_ENDINGS)
-    folder = Path(cfg.out)
+    folder = expanded(cfg.out)
     folder.mkdir(parents=True, exist_ok=True)
     speak = speaker(opened)
     rows, failed = [], {}
-    for path in tqdm(voices, desc="voices", unit="voice"):
+    names = unique_names([(path,) for path in voices])
+    for path, name in zip(tqdm(voices, desc="voices", unit="voice"), names, strict=True):
         try:
-            rows.append(sample_voice(cfg, speak, path, folder))
+            rows.append(sample_voice(cfg, speak, path, folder, name))
         except (ValueError, OSError) as error:
-            failed[path.name] = str(error)
+            failed[path.name] = out_of_files(error) or str(error)
     facts = {"checkpoint": str(opened.checkpoint), "step": opened.step}
     write_json(folder / "summary.json", facts | {"voices": rows, "failed": failed})
     for row in rows:
         numbers = ", ".join(
             f"{key} {row[key]:.2f}" for key in ("energy_correlation", "closed_in_silence") if row[key] is not None
         )
-        print(f"{row['voice']}: {row['frames']} frames; {numbers or 'no speech found'}")
+        print(f"{printable(row['voice'])}: {row['frames']} frames; {numbers or 'no speech found'}")
+        for note in row["notes"]:
+            print(f"note: {printable(note)}")
     for name, reason in failed.items():
-        print(f"failed: {name}: {reason}")
-    print(f"written to {folder}")
+        print(f"failed: {printable(name)}: {printable(reason)}")
+    print(f"written to {printable(folder)}")
     return 0 if rows else 1

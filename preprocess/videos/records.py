@@ -22,7 +22,7 @@ REASONS = {
     "not_video": "no film: text, a picture, a sound, an unknown format",
     "unreadable": "the file cannot be opened: no permission, a broken link, gone",
     "damaged": "cut off, or a frame is missing or torn",
-    "no_sound": "no sound track, one without samples, or never there with the picture",
+    "no_sound": "no sound track, none with samples or a decoder, or never there with the picture",
     "too_short": "shorter than filters.min_seconds, or picture and audio are there together for less",
     "no_face": "no face was seen at all",
     "duplicate": "the same bytes as another file",

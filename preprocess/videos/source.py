@@ -33,7 +33,6 @@ from preprocess.videos.output import (
     PACKING,
     STAGING,
     Packed,
-    alone,
     check_ours,
     forget_packed,
     note_packed,
@@ -107,7 +106,7 @@ class VideoSource:
         if self.features is not None:
             FeatureSource(input=output, features=self.features, seed=self.seed).check()
         sources = discover(self.input, self.metadata, report, output=folder)
-        with alone(folder / STAGING), room(folder):
+        with room(folder):
             tasks = [self._task(source, folder / STAGING, detector.name, extractor, expert) for source in sources]
             dataset = self._made(folder, tasks, embed, report)
             if self.features is not None:

@@ -20,7 +20,7 @@ import numpy as np
 
 from joyvasa.faces.detect import open_detector
 from joyvasa.faces.face import Detector
-from joyvasa.io.files import replacing
+from joyvasa.io.files import OUT_OF_FILES, out_of_files, replacing
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME
 from preprocess.videos import look as looking
 from preprocess.videos.cut import pieces
@@ -51,15 +51,28 @@ ERROR = "error.txt"
 
 
 @contextmanager
+def machine_faults():
+    """No more files can be opened: that is no fault of the file at hand, whatever a decoder has made of it."""
+    try:
+        yield
+    except Exception as error:
+        sentence = out_of_files(error)
+        if sentence is None:
+            raise
+        raise OSError(errno.EMFILE, sentence) from error
+
+
+@contextmanager
 def noted(task: Task, journal: Journal):
     """What is wrong with the file goes into the journal; what is wrong with the disk is raised, naming the folder."""
     (task.folder / ERROR).unlink(missing_ok=True)
     try:
-        yield
+        with machine_faults():
+            yield
     except Unusable as problem:
         journal.reject(problem, task.asked(journal), getattr(problem, "picture", None))
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if error.errno in NO_ROOM + OUT_OF_FILES:
             raise
         journal.reject(Unusable("unreadable", f"{error.strerror or error}"), task.asked(journal))
     except MemoryError:
@@ -103,7 +116,8 @@ def _look(task: Task, journal: Journal) -> None:
     probed, filters, done = journal.probed, task.settings.filters, task.looked(journal.probed.sha256)
     if probed.seconds < filters.min_seconds:
         raise Unusable("too_short", f"{probed.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})")
-    if journal.sound is None or not held(task.folder / SOUND):
+    # A journal without notes is of a version that averaged all channels and closed pauses.
+    if journal.sound is None or "notes" not in journal.sound or not held(task.folder / SOUND):
         facts = write_sound(task.source.path, task.folder / SOUND, probed.seconds)
         journal.sound = asdict(facts)
         journal.note("audio", facts.notes)
@@ -257,9 +271,10 @@ def shoot(task: Task) -> str:
     all could be."""
     journal = Journal.open(task.folder, task.source.path)
     try:
-        _shoot(task, journal)
+        with machine_faults():
+            _shoot(task, journal)
     except (Unusable, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
+        if isinstance(error, OSError) and error.errno in NO_ROOM + OUT_OF_FILES:
             raise
         return f"{type(error).__name__}: {error}"
     return ""

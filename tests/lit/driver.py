@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import sys
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import lightning.pytorch as pl
+import torch
+
+from tests.waiting import hang, until
 
 
 class Stop(Exception):
@@ -39,6 +44,66 @@ class SignalAt(pl.Callback):
             os.kill(os.getpid(), self.number)
 
 
+class SignalWithin(pl.Callback):
+    """Sends this process, of this rank, a signal a `share` of a step after the beginning of the first step behind
+    `step` of them, whatever it is at then. The shortest step so far is measured: the moment is as far on any machine.
+    """
+
+    def __init__(self, step: int, number: int, share: float, rank: int = 0):
+        self.step, self.number, self.share, self.rank = step, number, share, rank
+        self._began: float | None = None
+        self._shortest: float | None = None
+        self._begun = False
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        now = time.monotonic()
+        if self._began is not None:
+            self._shortest = min(now - self._began, self._shortest or now)
+        self._began = now
+        if trainer.global_step >= self.step and trainer.global_rank == self.rank and not self._begun:
+            self._begun = True
+            pause = self.share * (self._shortest or 0.0)
+            threading.Thread(target=self._send_after, args=(pause,), daemon=True).start()
+
+    def _send_after(self, pause: float) -> None:
+        time.sleep(pause)
+        os.kill(os.getpid(), self.number)
+
+
+class SignalWriting(pl.Callback):
+    """Sends rank 0 a signal when half of its first checkpoint from `step` on is written."""
+
+    def __init__(self, step: int, number: int):
+        self.step, self.number = step, number
+
+    def on_train_start(self, trainer, pl_module) -> None:
+        save = torch.save
+
+        def save_half(checkpoint, file) -> None:
+            if trainer.global_step < self.step:
+                save(checkpoint, file)
+                return
+            whole = io.BytesIO()
+            save(checkpoint, whole)
+            file.write(whole.getvalue()[: whole.tell() // 2])
+            file.flush()
+            os.kill(os.getpid(), self.number)
+
+        torch.save = save_half
+
+
+class HangAt(pl.Callback):
+    """Stands still, on this rank, before the step behind `step` of them; the file `mark` says that it is there."""
+
+    def __init__(self, step: int, mark: str, rank: int):
+        self.step, self.mark, self.rank = step, Path(mark), rank
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if trainer.global_step == self.step and trainer.global_rank == self.rank:
+            self.mark.touch()
+            hang()
+
+
 class Record(pl.Callback):
     """Writes `folder`/rank<r>.json: [step, key, draw, weight] of every training example this rank saw."""
 
@@ -61,15 +126,17 @@ class Ranks:
     processes: list
     logs: list[Path]
 
-    def wait(self, seconds: float = 240) -> list[int]:
-        """Their exit codes; those that still run after so long are killed, and it is an error."""
-        deadline = time.monotonic() + seconds
-        for process in self.processes:
-            process.join(max(deadline - time.monotonic(), 0))
-        alive = [rank for rank, process in enumerate(self.processes) if process.exitcode is None]
-        self.kill()
-        assert not alive, f"ranks {alive} still ran after {seconds:.0f} s:\n{self.printed()}"
+    def wait(self) -> list[int]:
+        """Their exit codes; where they hang they are killed, and it is an error."""
+        try:
+            until(lambda: not self.alive(), lambda: f"the end of ranks {self.alive()}:\n{self.printed()}")
+        finally:
+            self.kill()
         return [process.exitcode for process in self.processes]
+
+    def alive(self) -> list[int]:
+        """The ranks that have not ended."""
+        return [rank for rank, process in enumerate(self.processes) if process.is_alive()]
 
     def kill(self) -> None:
         for process in self.processes:

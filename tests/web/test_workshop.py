@@ -80,7 +80,7 @@ def test_what_can_be_said_at_once_is(workshop, wish, change, said):
 def test_the_beginning_of_a_video_has_its_first_frames_and_sound(tmp_path):
     frames = [np.full((32, 32, 3), value, np.uint8) for value in np.linspace(0, 250, 30).astype(int)]
     write_video(tmp_path / "film.mp4", frames, np.zeros(30 * 640, np.float32), 30)
-    short = probe_video(beginning(tmp_path / "film.mp4", 0.5))
+    short = probe_video(beginning(tmp_path / "film.mp4", 0.5, audio=True))
     assert (short.frames, short.fps, short.has_sound) == (15, 30, True)
 
 
