@@ -136,12 +136,12 @@ def _scores(folder: Path) -> str:
     path = folder / "metrics.json"
     if not path.is_file():
         return ""
-    rows = [
-        [name, *("–" if score[key] is None else number(score[key]) for key in ("value", "low", "high"))]
-        for name, score in json.loads(path.read_text(encoding="utf-8"))["metrics"]["model"].items()
-    ]
+    rows = []
+    for name, score in json.loads(path.read_text(encoding="utf-8"))["metrics"]["model"].items():
+        numbers = ["–" if score[key] is None else number(score[key]) for key in ("value", "low", "high")]
+        rows.append([name, *numbers, score.get("note") or ""])
     link = '<a href="../metrics.json">metrics.json</a> has every row'
-    table = _table(["", "value", "95 % from", "to"], rows)
+    table = _table(["", "value", "95 % from", "to", "note"], rows)
     return f"<section><h2>Scores at the end</h2>{table}<p>{link}</p></section>"
 
 

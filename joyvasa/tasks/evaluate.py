@@ -146,7 +146,10 @@ def _measured(cfg: DictConfig, overrides: list[str], sources: Sources, title: st
     print(_told(reads))
     settings = {"command": " ".join(overrides), "weights": cfg.weights} | OmegaConf.to_container(cfg.evaluate)
     assembler = Assembler(plan, pairing, reads, store, rules, cfg.seed)
-    return assembler.results(list(sources.systems), title, settings)
+    results = assembler.results(list(sources.systems), title, settings)
+    for note in results.notes[len(plan.notes) :]:  # those of the plan are told already
+        print(f"note       {note}")
+    return results
 
 
 def _defaults(cfg: DictConfig, sources: Sources) -> dict[str, list[str]]:

@@ -27,6 +27,8 @@ STAMP = re.compile(r"\[\d\d:\d\d:\d\d\] \S+: ")  # the time of day, in decord's 
 MUTE_SECONDS = 0.1  # of picture without sound at an end of the film that nobody minds: encoders fill up their frames
 DECORD, PYAV = "decord", "pyav"
 
+LONGER_SECONDS = 0.5  # of audio without picture at an end of the video, which nobody minds: it costs no frame
+
 
 def open_frames(path: Path, decoding: Decoding) -> Frames:
     """The kept frames of a film. Raises Unusable: damaged, not_video, unreadable, no_sound."""
@@ -43,15 +45,17 @@ def stride(fps: float, limit: float) -> int:
 
 
 class Frames:
-    """times: float64 (T,) seconds from the first picture, rising, of the kept frames. duration: seconds from there to
-    the end of the last one. width, height: as read. decoder: "decord" or "pyav", why: why not decord ("" where it is).
+    """times: float64 (T,) seconds from the first picture, rising, of the kept frames. begin, duration: seconds from
+    there to the start of the first one and to the end of the last one. width, height: as read. decoder: "decord" or
+    "pyav", why: why not decord ("" where it is).
     notes: what is done to the pixels (tone-mapping, deinterlacing); what only later frames need is added when they are
     read.
 
     decord is taken only where its first picture is PyAV's to the bit, so that either may read on for the other.
     Of a rate above decoding.fps_limit every second, third, ... frame is kept. Where the sound begins later than the
     picture or ends earlier, by more than MUTE_SECONDS, only frames shown while there is sound are kept: a face that
-    speaks to padding would teach silence. heard: (begin, end) of the sound, None where that is not known.
+    speaks to padding would teach silence. lengths: notes for the report where they differ; edges: what the kept frames
+    begin and end with, in words. heard: (begin, end) of the sound, None where that is not known.
     One that is read on from where it was read last decodes no frame twice. Pixels do not depend on where that starts.
     """
 
@@ -61,6 +65,9 @@ class Frames:
         rising = np.flatnonzero(np.diff(since, prepend=-1.0) > 0)
         kept = rising[:: stride(len(rising) / self.duration, decoding.fps_limit)]
         begin, end = _sounding(self.duration, heard)
+        self.begin = begin
+        self.lengths = _unequal(self.duration, heard)
+        self.edges = _edges(self.duration, begin, end)
         self._kept = kept[(since[kept] >= begin) & (since[kept] < end)]
         self.times, self.duration = since[self._kept], end
         self.width, self.height = size_within(timeline.width, timeline.height, decoding.max_side)
@@ -141,6 +148,30 @@ def _sounding(duration: float, heard: tuple[float, float] | None) -> tuple[float
         place = f"from {begin:.2f} to {end:.2f} s of a picture of {duration:.2f} s"
         raise Unusable("no_sound", f"picture and sound are never there at once: sound {place}; remux it")
     return begin, end
+
+
+def _edges(duration: float, begin: float, end: float) -> tuple[str, str]:
+    """What the frames that are kept begin and end with, in words."""
+    first = "the start of the audio" if begin > 0 else "the start of the video"
+    last = "the end of the audio" if end < duration else "the end of the video"
+    return first, last
+
+
+def _unequal(duration: float, heard: tuple[float, float] | None) -> list[str]:
+    """Notes for the report where picture and audio do not begin or end together: what both cover is used."""
+    if heard is None:
+        return []
+    begin, end = heard
+    notes = []
+    if begin > MUTE_SECONDS:
+        notes.append("the audio begins after the picture: the picture before it is not used")
+    if begin < -LONGER_SECONDS:
+        notes.append("the audio begins before the picture: the audio before it is not used")
+    if end < duration - MUTE_SECONDS:
+        notes.append("the audio ends before the picture: the picture after it is not used")
+    if end > duration + LONGER_SECONDS:
+        notes.append("the audio goes on after the picture: the audio after it is not used")
+    return notes
 
 
 class _Cursor:

@@ -21,7 +21,7 @@ import numpy as np
 from joyvasa.faces.detect import open_detector
 from joyvasa.faces.face import Detector
 from joyvasa.io.files import OUT_OF_FILES, out_of_files, replacing
-from joyvasa.motion import SAMPLES_PER_FRAME
+from joyvasa.motion import FPS, SAMPLES_PER_FRAME
 from preprocess.videos import look as looking
 from preprocess.videos.cut import pieces
 from preprocess.videos.engines.progress import advance
@@ -39,7 +39,7 @@ from preprocess.videos.motion import Extractor, move_piece
 from preprocess.videos.probe import probe
 from preprocess.videos.records import FaceTrack, Look, Piece, Unusable
 from preprocess.videos.reference import film_of
-from preprocess.videos.settings import fingerprint
+from preprocess.videos.settings import Filters, fingerprint
 from preprocess.videos.sound import read_sound, write_sound
 from preprocess.videos.staged import is_whole, load_moved, save_moved
 from preprocess.videos.sync import sync_measures
@@ -125,6 +125,8 @@ def _look(task: Task, journal: Journal) -> None:
     if journal.looked == done:
         return
     frames = open_frames(task.source.path, task.settings.decoding)
+    journal.note("both", frames.lengths)
+    check_length(frames, probed.seconds, filters)
     check_rate(frames.times, filters)
     following = task.settings.following
     for number, (start, stop) in enumerate(spans(frames, task.settings.decoding.span_seconds)):
@@ -138,6 +140,24 @@ def _look(task: Task, journal: Journal) -> None:
     journal.decoder, journal.why, journal.looked = frames.decoder, frames.why, done
     journal.note("picture", frames.notes)
     journal.write()
+
+
+def check_length(frames: Frames, seconds: float, filters: Filters) -> None:
+    """Raises Unusable where picture and audio are there together for less than filters.min_seconds.
+
+    Args:
+        frames: the kept frames, which lie where there is audio.
+        seconds: length of the picture.
+        filters: the thresholds.
+    """
+    begin, end = frames.begin, frames.duration
+    if end - begin < filters.min_seconds - 1 / FPS:  # rounding to motion frames may add one
+        raise Unusable(
+            "too_short",
+            f"picture and audio are there together for {end - begin:.2f} s, from {frames.edges[0]} at {begin:.2f} s to "
+            f"{frames.edges[1]} at {end:.2f} s; the picture has {seconds:.2f} s "
+            f"(filters.min_seconds={filters.min_seconds:g})",
+        )
 
 
 def counted(frames):
@@ -170,7 +190,7 @@ def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
     frames = open_frames(task.source.path, task.settings.decoding)
     check_rate(frames.times, task.settings.filters)
     looks = looks_of(task, journal, frames)
-    found, short = pieces(looks, frames.times, frames.duration, task.settings.filters)
+    found, short = pieces(looks, frames.times, frames.duration, task.settings.filters, frames.edges)
     tracks = [track for each in looks for track in each.tracks]
     if not tracks:
         problem = Unusable("no_face", f"{task.detector} saw no face in {frames.duration:.1f} s")
