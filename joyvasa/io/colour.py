@@ -68,6 +68,28 @@ class Transfer:
     light: Callable[[np.ndarray], np.ndarray]
 
 
+@dataclass(frozen=True)
+class Ordinary:
+    """How ordinary codes and light belong together where the result is shown: as of video, or as of photos."""
+
+    to_light: Callable[[np.ndarray], np.ndarray]
+    to_code: Callable[[np.ndarray], np.ndarray]
+
+
+def srgb_light(code: np.ndarray) -> np.ndarray:
+    """IEC 61966-2-1."""
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4)
+
+
+def srgb_code(light: np.ndarray) -> np.ndarray:
+    """The inverse of `srgb_light`."""
+    return np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+
+
+BT1886 = Ordinary(lambda code: code**SDR_GAMMA, lambda light: light ** (1 / SDR_GAMMA))
+SRGB = Ordinary(srgb_light, srgb_code)
+
+
 def hlg_light(code: np.ndarray) -> np.ndarray:
     """BT.2100 table 5: HLG's inverse OETF and its OOTF on a display of 1000 cd/m2, whose system gamma is 1.2."""
     a, b, c = 0.17883277, 0.28466892, 0.55991073
@@ -107,6 +129,14 @@ PRIMARIES = {
 }
 
 
+def tags_of_numbers(transfer: int, primaries: int, matrix: int) -> ColourTags:
+    """Make tags; what HDR leaves open is taken from BT.2100. Arguments as of `ColourTags`."""
+    if transfer in (PQ, HLG):
+        primaries = BT2020 if primaries == UNKNOWN else primaries
+        matrix = BT2020_MATRIX if matrix == UNKNOWN else matrix
+    return ColourTags(transfer, primaries, matrix)
+
+
 def tags_of(frame: Any, stream_tags: ColourTags | None = None) -> ColourTags:
     """Read the tags of a frame; what it leaves open is taken from the stream, and for HDR from BT.2100.
 
@@ -119,10 +149,7 @@ def tags_of(frame: Any, stream_tags: ColourTags | None = None) -> ColourTags:
         transfer = stream_tags.transfer if transfer == UNKNOWN else transfer
         primaries = stream_tags.primaries if primaries == UNKNOWN else primaries
         matrix = stream_tags.matrix if matrix == UNKNOWN else matrix
-    if transfer in (PQ, HLG):
-        primaries = BT2020 if primaries == UNKNOWN else primaries
-        matrix = BT2020_MATRIX if matrix == UNKNOWN else matrix
-    return ColourTags(transfer, primaries, matrix)
+    return tags_of_numbers(transfer, primaries, matrix)
 
 
 def colour_note(tags: ColourTags) -> str | None:
@@ -233,15 +260,23 @@ def sdr_table(transfer: int, primaries: int) -> np.ndarray:
     return np.rint(code * 65535).astype(np.uint16).reshape(LEVEL**3, LEVEL**3, 3)
 
 
-def sdr_code(code: np.ndarray, transfer: int, primaries: int) -> np.ndarray:
-    """Convert R'G'B' of a video, float64 (..., 3) in [0, 1] -> R'G'B' of ordinary video in [0, 1]."""
-    light = TRANSFERS[transfer].light(code) if transfer in TRANSFERS else code**SDR_GAMMA
-    if primaries in PRIMARIES:
-        light = light @ to_bt709(PRIMARIES[primaries]).T
+def sdr_code(code: np.ndarray, transfer: int, primaries: int, ordinary: Ordinary = BT1886) -> np.ndarray:
+    """Convert R'G'B', float64 (..., 3) in [0, 1] -> R'G'B' as `ordinary` shows it; numbers as in `ColourTags`."""
+    to_light = TRANSFERS[transfer].light if transfer in TRANSFERS else ordinary.to_light
+    return to_sdr(to_light(code), PRIMARIES.get(primaries), ordinary, hdr=transfer in (PQ, HLG))
+
+
+def to_sdr(light: np.ndarray, primaries: Primaries | None, ordinary: Ordinary, *, hdr: bool = False) -> np.ndarray:
+    """Convert light (..., 3), 1 for SDR's white, of some primaries (None: BT.709's) -> codes in [0, 1].
+
+    Colours outside BT.709 are cut off channel by channel; hdr: light is tone-mapped.
+    """
+    if primaries is not None:
+        light = light @ to_bt709(primaries).T
     light = np.maximum(light, 0)
-    if transfer in (PQ, HLG):
+    if hdr:
         light = tone_map(light)
-    return np.minimum(light, 1) ** (1 / SDR_GAMMA)
+    return ordinary.to_code(np.minimum(light, 1))
 
 
 def tone_map(light: np.ndarray) -> np.ndarray:
