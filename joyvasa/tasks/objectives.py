@@ -12,6 +12,9 @@ SCORES = (
     "lip_pc1", "lip_pc2", "lip_pc1_other", "lip_pc2_other", "closure_f1", "closure_precision", "closure_recall",
     "sync_offset_frames", "std_ratio_lips", "std_ratio_eyes", "std_ratio_pose", "jerk_ratio_lips", "jerk_ratio_pose",
     "boundary_jerk_lips", "boundary_jerk_pose", "blink_rate", "blink_rate_truth", "frechet_motion", "diversity",
+    "beat_alignment", "beat_alignment_best", "beat_chance", "beat_lag_frames", "beat_motion_to_voice",
+    "beat_voice_to_motion", "std_ratio_lips_closeness", "std_ratio_eyes_closeness", "std_ratio_pose_closeness",
+    "jerk_ratio_lips_closeness", "jerk_ratio_pose_closeness", "blink_rate_closeness",
 )  # fmt: skip
 JUDGED = ("sync_confidence", "sync_offset")  # with eval.sync_expert
 FACTS = ("step", "training_seconds")
@@ -38,7 +41,7 @@ def check_objective(cfg: DictConfig) -> None:
     if name == "val/loss":
         hint = "; trainer.limit_val_batches=0 leaves validation out"
     elif name.removeprefix("val/") in (*LOGGED, *JUDGED):
-        hint = "; callbacks.samples logs it every callbacks.samples.every_steps steps, which no trial reaches"
+        hint = "; callbacks.samples logs it, which is left out or comes later than trainer.max_steps"
     raise ValueError(
         f"objective.name={name}: no run of this configuration has such a number{hint} (there is: {', '.join(names)})"
     )
