@@ -13,7 +13,6 @@ import re
 import signal
 import threading
 import time
-import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
@@ -26,7 +25,7 @@ STALL_SECONDS = 60.0  # a wait that long is told, with what the workers do
 _TORCH_SAYS = re.compile(r"DataLoader worker \(pid")
 _STATES = {"R": "running", "S": "waiting", "D": "waiting for a disk", "T": "stopped", "t": "stopped", "Z": "ended"}
 
-_started: weakref.WeakSet[BaseProcess] = weakref.WeakSet()
+_started: list[BaseProcess] = []  # kept after they have ended: PyTorch throws its own away before anyone asks why
 
 
 class WorkerError(ChildProcessError):
@@ -135,12 +134,13 @@ def starting_workers() -> Iterator[None]:
             "left for them (ulimit -a shows the limits): lower data.num_workers, or set data.num_workers=0"
         ) from error
     finally:
-        _started.update(set(multiprocessing.active_children()) - before)
+        running = [process for process in _started if process.exitcode is None]
+        _started[:] = running + list(set(multiprocessing.active_children()) - before)
 
 
 def wake_stopped() -> None:
     """Let workers go on that were stopped (SIGSTOP), so that they can end."""
-    for process in list(_started):
+    for process in _started:
         if process.pid is not None and _state(process.pid) == "stopped":
             os.kill(process.pid, signal.SIGCONT)
 
@@ -149,7 +149,7 @@ def explain_death(error: BaseException) -> WorkerError | None:
     """The error to raise for PyTorch's message about a worker that died; None for any other exception."""
     if not isinstance(error, RuntimeError) or not _TORCH_SAYS.search(str(error)):
         return None
-    for process in list(_started):
+    for process in _started:
         if process.exitcode not in (None, 0, -signal.SIGTERM):
             return WorkerError(f"data worker {process.pid} {_ended(process.exitcode)}")
     return WorkerError(" ".join(str(error).split()))
@@ -210,4 +210,4 @@ def _doing(workers: list[int]) -> str:
 
 def worker_pids() -> list[int]:
     """The processes that were started and still run."""
-    return [process.pid for process in list(_started) if process.exitcode is None]
+    return [process.pid for process in _started if process.exitcode is None]

@@ -37,6 +37,7 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _require_plugins(config)
+        _require_objective(config)
         folder = Path(config.hydra.sweep.dir)
         facts = {
             "name": f"{config.name}-{folder.name}",
@@ -69,6 +70,17 @@ def _require_plugins(config: DictConfig) -> None:
         if importlib.util.find_spec(package.partition(".")[0]) is None or importlib.util.find_spec(package) is None:
             print(f'error: {package} is not installed; run: pip install -e ".[{extra}]"', file=sys.stderr)
             sys.exit(2)  # Hydra turns a callback's exceptions into warnings, but not this one
+
+
+def _require_objective(config: DictConfig) -> None:
+    """Leave with one sentence where no trial could have the number that the sweep looks at."""
+    from joyvasa.tasks.objectives import check_objective
+
+    try:
+        check_objective(config)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
 
 
 def run_trial(cfg: DictConfig, overrides: list[str], task: Callable[[], int]) -> float | str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import signal
 import sys
@@ -14,7 +15,9 @@ from pathlib import Path
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 
+from joyvasa.data.workers import WAIT
 from tests.waiting import hang, until
 
 
@@ -102,6 +105,87 @@ class HangAt(pl.Callback):
         if trainer.global_step == self.step and trainer.global_rank == self.rank:
             self.mark.touch()
             hang()
+
+
+class Poison(pl.Callback):
+    """Puts a number that is not finite into optimizer step `step` + 1, or into the validation after it, of a rank."""
+
+    def __init__(self, what: str, step: int, value: float, rank: int = 0):
+        self.what, self.step, self.value, self.rank = what, step, value, rank
+
+    def _due(self, trainer, what: str) -> bool:
+        return what == self.what and trainer.global_step == self.step and trainer.global_rank == self.rank
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx) -> None:
+        if self._due(trainer, "input"):
+            batch["motion"][1, 3, 5] = self.value
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0) -> None:
+        if self._due(trainer, "validation"):
+            batch["motion"][0, 3, 5] = self.value
+
+    def on_before_optimizer_step(self, trainer, pl_module, optimizer) -> None:
+        name, parameter = next(iter(pl_module.named_parameters()))
+        average = next(callback.average for callback in trainer.callbacks if hasattr(callback, "average"))
+        with torch.no_grad():
+            if self._due(trainer, "gradient"):
+                parameter.grad.view(-1)[0] = self.value
+            if self._due(trainer, "weight"):
+                parameter.view(-1)[0] = self.value
+            if self._due(trainer, "average"):
+                average[name].view(-1)[0] = self.value
+            if self._due(trainer, "optimizer"):
+                optimizer.state[parameter]["exp_avg_sq"].view(-1)[0] = self.value
+
+
+class Scaled(pl.Callback):
+    """Trains in 16-mixed on the CPU, where Lightning would take bf16, with a scale that overflows at first."""
+
+    def __init__(self, scale: float):
+        self.scale = scale
+
+    def setup(self, trainer, pl_module, stage: str) -> None:
+        scaler = torch.amp.GradScaler("cpu", init_scale=self.scale)
+        trainer.strategy.precision_plugin = MixedPrecision("16-mixed", "cpu", scaler)
+
+
+class Stall(pl.Callback):
+    """Stops the data workers (SIGSTOP) after `step` optimizer steps, then sends this process `number`: a batch is
+    waited for that never comes."""
+
+    def __init__(self, step: int, number: int):
+        self.step, self.number = step, number
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if trainer.global_step != self.step:
+            return
+        for worker in multiprocessing.active_children():
+            os.kill(worker.pid, signal.SIGSTOP)
+        threading.Thread(target=self._interrupt, daemon=True).start()
+
+    def _interrupt(self) -> None:
+        while WAIT.seconds() < 2:  # what was fetched before is used up
+            time.sleep(0.05)
+        os.kill(os.getpid(), self.number)
+
+
+class KillWorker(pl.Callback):
+    """Kills a data worker with signal `number` after `step` optimizer steps, or in the validation after them."""
+
+    def __init__(self, step: int, number: int, validation: bool = False):
+        self.step, self.number, self.validation = step, number, validation
+
+    def _kill(self, trainer) -> None:
+        if trainer.global_step == self.step:
+            os.kill(multiprocessing.active_children()[0].pid, self.number)
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if not self.validation:
+            self._kill(trainer)
+
+    def on_validation_batch_start(self, trainer, pl_module, batch, batch_idx, dataloader_idx=0) -> None:
+        if self.validation:
+            self._kill(trainer)
 
 
 class Record(pl.Callback):

@@ -136,9 +136,8 @@ def test_what_fails_before_a_clip_is_drawn_ends_no_training_either(tmp_path, fit
 
     monkeypatch.setattr(render_eval, "sample", broken)
     folder = fit(tmp_path, *DRAWN)
-    assert of(curve(folder)) == {(7, "render/clips"): 0.0, (11, "render/clips"): 0.0} and (11, "train/loss") in curve(
-        folder
-    )
+    found = curve(folder)
+    assert of(found) == {(7, "render/clips"): 0.0, (11, "render/clips"): 0.0} and (11, "train/loss") in found
     assert "MemoryError: no room" in (folder / "logs" / PROBLEMS).read_text()
 
 
