@@ -8,6 +8,7 @@ passes a clock of its own to the code.
 from __future__ import annotations
 
 import os
+import queue
 import random
 import socket
 import threading
@@ -45,12 +46,12 @@ def until(condition: Callable[[], Any], what: str | Callable[[], str] = "the con
     return found
 
 
-def linger() -> None:
+def linger(seconds: float = LINGER_SECONDS) -> None:
     """Give a program that is wrong a moment in which to show it: to begin twice, to read too far ahead.
 
     It synchronises nothing: a program that is right passes however short or long this moment is.
     """
-    time.sleep(LINGER_SECONDS)
+    time.sleep(seconds)
 
 
 def hang() -> None:
@@ -89,6 +90,21 @@ class TickingClock(FakeClock):
     def __call__(self) -> float:
         self.now += 1.0
         return super().__call__()
+
+
+class WatchedQueue(queue.Queue):
+    """A queue that says with `full` that somebody found no room in it and waits."""
+
+    def __init__(self, maxsize: int, full: threading.Event):
+        super().__init__(maxsize)
+        self.full_once = full
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        try:
+            super().put(item, block=False)
+        except queue.Full:
+            self.full_once.set()
+            super().put(item, block, timeout)
 
 
 _port_lock = threading.Lock()

@@ -25,11 +25,12 @@ from joyvasa.lit.run_logger import PROBLEMS
 from joyvasa.models.judges.lpips import load_lpips
 from joyvasa.tasks import train as train_task
 from joyvasa.tasks.config import check_targets
+from tests.waiting import HANGS_SECONDS
 
 PLACE = "callbacks.render_eval"
 DRAWN = (
     "callbacks=render_eval", f"{PLACE}.clips=2", f"{PLACE}.frames=8", f"{PLACE}.stride=4", "preview.size=64",
-    "sampler.steps=2", "callbacks.samples=null",
+    "sampler.steps=2", "callbacks.samples=null", f"{PLACE}.max_seconds={HANGS_SECONDS}",
 )  # fmt: skip
 SMALL = ("render=liveportrait", "render.weights=random:0:small", "render.device=cpu")
 

@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import threading
-import time
 import urllib.error
 import urllib.request
 from copy import deepcopy
@@ -18,16 +17,11 @@ import pytest
 
 from joyvasa.web import app
 from joyvasa.web.app import Shop, check_port, serve, wait_for_end
+from tests.waiting import free_port, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")
 SETTINGS = ("auto", 0, "", [], 1.5, 1, 1, 1, 1, "voice")
 STATUS, FILM, USED = range(3)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -103,13 +97,6 @@ def get(address: str) -> tuple[int, str]:
             return answer.status, answer.read().decode(errors="replace")
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode(errors="replace")
-
-
-def until(condition) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "waited 20 s in vain"
-        time.sleep(0.02)
 
 
 def films(shop) -> list[str]:
@@ -272,6 +259,11 @@ def test_a_port_in_use_is_said_before_anything_is_loaded():
 
 def test_a_signal_to_end_is_the_end():
     before = signal.getsignal(signal.SIGTERM)
-    threading.Timer(0.1, signal.raise_signal, (signal.SIGTERM,)).start()
+
+    def end() -> None:
+        until(lambda: signal.getsignal(signal.SIGTERM) is not before, "somebody to wait for the signal")
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=end, daemon=True).start()
     wait_for_end()
     assert signal.getsignal(signal.SIGTERM) is before

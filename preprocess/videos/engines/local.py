@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -30,16 +31,25 @@ def devices_of(devices: str | Sequence[str]) -> tuple[str, ...]:
 
 class LocalEngine:
     """workers: processes that look (on a CPU they move too); None: one a core, less one for each GPU. threads: of torch
-    and OpenCV in each. devices: as `devices_of`. hung_seconds: a process that counts no frame for so long is ended."""
+    and OpenCV in each. devices: as `devices_of`. hung_seconds: a process that counts no frame for so long is ended, by
+    `clock`."""
 
-    def __init__(self, *, workers: int | None, threads: int, devices: str | Sequence[str], hung_seconds: float):
+    def __init__(
+        self,
+        *,
+        workers: int | None,
+        threads: int,
+        devices: str | Sequence[str],
+        hung_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         if (workers is not None and workers < 1) or threads < 1 or hung_seconds <= 0:
             raise ValueError(
                 f"engine.workers={workers}, engine.threads={threads}, engine.hung_seconds={hung_seconds} "
                 "(expected 1 or more, or workers=null; above 0)"
             )
         self._workers, self._threads, self._devices = workers, threads, devices
-        self._hung_seconds = hung_seconds
+        self._hung_seconds, self._clock = hung_seconds, clock
 
     @property
     def device(self) -> str:
@@ -72,7 +82,7 @@ class LocalEngine:
         gpus = self._gpus()
         workers = self._workers or max(1, cores() - len(gpus))
         beside = (LOOK,) if gpus else (LOOK, MOVE)
-        how = self._threads, self._hung_seconds
+        how = self._threads, self._hung_seconds, self._clock
         movers = [Slot(work, (MOVE,), gpu, *how) for gpu in gpus]
         return movers + [Slot(work, beside, "cpu", *how) for _ in range(workers)]
 
