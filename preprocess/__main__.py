@@ -57,12 +57,13 @@ def main() -> None:
     from hydra.core.config_store import ConfigStore
 
     from joyvasa.quoting import quote_all
-    from preprocess.config import Root, conf_dir
+    from preprocess.config import Root, conf_dir, front
 
     global _composed
     _composed = False
     ConfigStore.instance().store(name="preprocess_root", node=Root)
     sys.argv[1:] = quote_all(sys.argv[1:])
+    front().answer(sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="preprocess")(_run)()
     except SystemExit as end:
