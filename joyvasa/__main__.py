@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
-from joyvasa.command_line import route
+from joyvasa.command_line import front, route
+from joyvasa.usage.words import WrongWords
 
 # Before anything imports webdataset: no shell commands and no pickles in shard addresses.
 os.environ.setdefault("WDS_SECURE", "1")
@@ -59,32 +60,42 @@ def _run(cfg) -> float | str | None:
 
 
 def main() -> None:
+    """Run what the words ask for; print usage or help, or what is wrong with them, where they start nothing."""
     from joyvasa.io.console import prepare_process
 
     prepare_process()
     try:
         program = route(sys.argv[1:])
-    except ValueError as error:
+    except WrongWords as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     if program is not None:
         sys.exit(program())
+    _prepare_hydra()
+    front().answer(sys.argv[1:])
     _hydra_main()
 
 
-def _hydra_main() -> None:
-    import hydra
+def _prepare_hydra() -> None:
+    """Register what conf/ refers to, before anything is composed."""
     from hydra.core.config_store import ConfigStore
     from hydra.core.plugins import Plugins
 
-    from joyvasa.tasks.config import Root, conf_dir
-    from joyvasa.tasks.sweep import Sweep
+    from joyvasa.tasks.config import Root
 
     store = ConfigStore.instance()
     store.store(name="root", node=Root)
     # conf/hydra/sweeper/optuna.yaml stands for the node that the plugin registers under its name; Hydra refuses both.
     Plugins.instance()
     store.repo["hydra"].get("sweeper", {}).pop("optuna.yaml", None)
+
+
+def _hydra_main() -> None:
+    import hydra
+
+    from joyvasa.tasks.config import conf_dir
+    from joyvasa.tasks.sweep import Sweep
+
     for flag in {"-m", "--multirun"} & set(sys.argv):  # Hydra does not read words on both sides of it
         sys.argv.remove(flag)
         sys.argv.insert(1, flag)

@@ -191,9 +191,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0 when all is well, 1 with a sentence on the error stream otherwise."""
+    """Run one command; 0 when all is well, 1 with a sentence on the error stream otherwise, 2 where none is named."""
     prepare_process()
-    asked = _parser().parse_args(arguments)
+    parser = _parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        print(f"\nexamples:\n  {COMMAND} list\n  {COMMAND} pull liveportrait", file=sys.stderr)
+        return 2
+    asked = parser.parse_args(arguments)
     try:
         return asked.run(asked)
     except (OSError, ValueError) as error:

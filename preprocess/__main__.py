@@ -89,13 +89,14 @@ def main() -> None:
 
     from joyvasa.io.console import prepare_process
     from joyvasa.quoting import quote_all
-    from preprocess.config import Root, conf_dir
+    from preprocess.config import Root, conf_dir, front
 
     global _composed
     prepare_process()
     _composed = False
     ConfigStore.instance().store(name="preprocess_root", node=Root)
     sys.argv[1:] = quote_all(sys.argv[1:])
+    front().answer(sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path=str(conf_dir()), config_name="preprocess")(_run)()
     except SystemExit as end:

@@ -3,19 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from joyvasa.usage.front import Front
+from joyvasa.usage.program import Program
+
 SHARED = ("input", "audio", "pairs", "min_frames", "features", "metadata", "weights", "engine", "filters")
+
+
+@dataclass
+class Features:
+    """Types of conf/features, for `--help`: see preprocess.features.FeatureSource."""
+
+    name: str
+    path: str | None
+    layer: int | None
+    rate: int
+    dtype: str
+    starts: int | None
+    window: int
+    left_context: int
+    right_context: int
+    batch_seconds: float
 
 
 @dataclass
 class Root:
     source: Any = MISSING
-    features: Any = None
+    features: Any = field(default=None, metadata={"holds": Features})
     output: str | None = None
     seed: int = MISSING
     input: str | None = None
@@ -36,6 +55,24 @@ def check_taken(cfg: DictConfig, overrides: Sequence[str]) -> None:
     if surplus:
         words, source = ", ".join(f"{name}=" for name in surplus), cfg.source._target_.rsplit(".", 1)[-1]
         raise ValueError(f"{words} not taken by {source}; leave it out, or choose the source= that takes it")
+
+
+def front() -> Front:
+    """What the command line answers before Hydra sees it."""
+    program = Program(
+        command="python -m preprocess",
+        short="python -m preprocess source={choice}",
+        conf=conf_dir(),
+        file="preprocess",
+        root=Root,
+        chooser="source",
+        starts=("source",),
+    )
+    examples = (
+        "python -m preprocess source=videos input=DIR output=data/talks",
+        "python -m preprocess source=synthetic output=data/made",
+    )
+    return Front(program, "sources", {}, examples)
 
 
 def _leaves(node: Any) -> list[Any]:

@@ -2,6 +2,8 @@
 
 Values live in conf/; what has a `_target_` is an object of the configuration and its keys are those of the target's
 signature, which `check_targets` compares before anything is built.
+
+What `--help` says of a key is its type here and the comment on its line in conf/; see joyvasa.usage.
 """
 
 from __future__ import annotations
@@ -13,6 +15,19 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import MISSING, DictConfig, OmegaConf
+
+
+def several(types: str, default: Any = MISSING) -> Any:
+    """A field that takes values of several types, which OmegaConf knows as Any alone.
+
+    Args:
+        types: what `--help` calls them, for example "path or list".
+        default: the value where conf/ sets none.
+
+    Returns:
+        The dataclass field.
+    """
+    return field(default=default, metadata={"type": types})
 
 
 @dataclass
@@ -33,13 +48,13 @@ class Data:
     """What is read and how an example is cut from it; see joyvasa.data.windows and joyvasa.data.loader."""
 
     path: str = MISSING
-    synthetic: SyntheticData | None = None
-    window: Any = MISSING
-    history: Any = MISSING
+    synthetic: SyntheticData | None = field(default=None, metadata={"holds": SyntheticData})
+    window: Any = several("int or [low,high]")
+    history: Any = several("int or [low,high]")
     batch_size: int = MISSING
     num_workers: int = MISSING
     short: str = MISSING
-    truncate_p: Any = MISSING
+    truncate_p: Any = several("float or [float,float]")
     truncate_pad: str = MISSING
     windows_per_clip: int = MISSING
     buffer: int = MISSING
@@ -71,7 +86,7 @@ class Generation:
     noise: str = MISSING
     lead: int = MISSING
     guidance: float = MISSING
-    threshold: Any = None
+    threshold: Any = several("list or null", None)
     temperature_lips: float = MISSING
     temperature_rest: float = MISSING
     smoothing: Any = MISSING
@@ -102,7 +117,7 @@ class Evaluate:
 
     protocols: dict[str, list[str]] = MISSING
     detector: str = MISSING
-    devices: Any = MISSING
+    devices: Any = several("int or auto")
     cache: str = MISSING
     rules: Rules = field(default_factory=Rules)
 
@@ -113,6 +128,13 @@ class Preview:
 
     species: str = MISSING
     size: int = MISSING
+
+
+@dataclass
+class Web:
+    """Types of conf/web that its values do not tell, for `--help`."""
+
+    folder: str | None
 
 
 @dataclass
@@ -158,21 +180,21 @@ class Root:
     resume: str | None = None
     checkpoint: str | None = None
     template: str | None = None
-    image: Any = None  # a photo, a video, a folder, or a list
-    audio: Any = None
+    image: Any = several("path or list", None)
+    audio: Any = several("path or list", None)
     out: str | None = None
     species: str = MISSING
-    regions: Any = None
+    regions: Any = several("text or list", None)
     face: int | None = None
-    box: Any = None
+    box: Any = several("x,y,w,h or null", None)
     guidance: float | None = None
     max_frames: int | None = None
     generated: str | None = None
     reference: str | None = None
     photos: str | None = None
     systems: str | None = None
-    metrics: Any = None
-    protocol: Any = None
+    metrics: Any = several("text or list", None)
+    protocol: Any = several("text or list", None)
     weights: str = MISSING
     data: Data = field(default_factory=Data)
     encoder: Any = MISSING
@@ -192,7 +214,7 @@ class Root:
     animate: Any = MISSING
     render: Any = MISSING
     expert: Any = None  # network, loss and study of task=sync_expert
-    web: Any = MISSING
+    web: Any = field(default=MISSING, metadata={"holds": Web})
     paths: Paths = field(default_factory=Paths)
     objective: Objective = field(default_factory=Objective)
     budget: Budget = field(default_factory=Budget)

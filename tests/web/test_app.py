@@ -8,6 +8,7 @@ import shutil
 import signal
 import socket
 import threading
+import time
 import urllib.error
 import urllib.request
 from copy import deepcopy
