@@ -5,6 +5,7 @@ Only `joyvasa.io.audio_survey` and `joyvasa.io.audio` use this: everything else 
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator
@@ -232,7 +233,7 @@ def _count(broken: Broken, packet, at: float) -> None:
 def decode_soundfile(path: Path) -> Iterator[Piece]:
     """A recording by libsndfile. Raises Damaged naming the file, also for what it cannot open."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             layout = {1: "mono", 2: "stereo"}.get(file.channels, f"{file.channels} channels")
             while len(block_NC := file.read(SOUNDFILE_BLOCK, dtype="float32", always_2d=True)):
                 yield Piece(None, file.samplerate, layout, block_NC)
@@ -245,7 +246,7 @@ def soundfile_seconds(path: Path) -> float:
     """Length that libsndfile expects, by the header of the file; 0 for what it cannot open, and for MP3, which it fills
     with silence up to the length that is stated there."""
     try:
-        found = soundfile.info(str(path))
+        found = soundfile.info(os.fsencode(path))
         return 0.0 if found.subtype.startswith("MPEG") else float(found.duration)
     except (soundfile.LibsndfileError, TypeError, ValueError, RuntimeError):
         return 0.0

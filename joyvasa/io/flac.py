@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import io
+import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -51,7 +52,7 @@ def count_flac_samples(data: bytes) -> int:
 
 def read_flac(path: Path, first: int, last: int) -> np.ndarray:
     """Samples [first, last) of a file that `write_flac` wrote -> float32 (last - first,); zeros behind its end."""
-    with soundfile.SoundFile(path) as file:
+    with soundfile.SoundFile(os.fsencode(path)) as file:
         file.seek(min(first, file.frames))
         samples = file.read(last - first, dtype="float32")
     return np.pad(samples, (0, last - first - len(samples)))
@@ -60,7 +61,7 @@ def read_flac(path: Path, first: int, last: int) -> np.ndarray:
 def is_whole_flac(path: Path) -> bool:
     """Whether a file that `write_flac` wrote can be read to its end: a crash of the machine leaves others."""
     try:
-        with soundfile.SoundFile(path) as file:
+        with soundfile.SoundFile(os.fsencode(path)) as file:
             for _ in file.blocks(CHECKED_SAMPLES):
                 pass
     except (OSError, soundfile.LibsndfileError):
@@ -80,7 +81,7 @@ def write_flac(blocks: Iterable[np.ndarray], out: Path, most: int) -> int:
     count = 0
     with replacing(out) as temporary:
         try:
-            with soundfile.SoundFile(temporary, "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC") as file:
+            with soundfile.SoundFile(os.fsencode(temporary), "w", SAMPLE_RATE, 1, "PCM_16", format="FLAC") as file:
                 for block in blocks:
                     part = block[: most - count]
                     file.write(pcm16(part))
