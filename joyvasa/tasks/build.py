@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from joyvasa.data.shards import DatasetInfo, open_dataset
 from joyvasa.data.synthetic import Corpus, write_corpus
 from joyvasa.eval.runner import Sampling
+from joyvasa.io.lock import hold_folder
 from joyvasa.lit.checkpoints import find_checkpoint, load_averaged
 from joyvasa.lit.module import MotionModule
 from joyvasa.models.generation import Guidance, Temperature, Windowing
@@ -82,7 +83,8 @@ def prepare_dataset(cfg: DictConfig) -> DatasetInfo:
     clips_per_shard, processes = settings.pop("clips_per_shard"), settings.pop("processes")
     corpus = Corpus(**settings)
     if not (folder / "dataset.json").exists():
-        return write_corpus(folder, corpus, clips_per_shard=clips_per_shard, processes=processes)
+        with hold_folder(folder, "making the synthetic corpus"):  # two runs may be started at once
+            return write_corpus(folder, corpus, clips_per_shard=clips_per_shard, processes=processes)
     dataset = open_dataset(folder)
     if dataset.description["source"] != str(corpus):
         raise ValueError(
