@@ -39,7 +39,7 @@ class Verdict:
 @dataclass
 class Journal:
     """folder: of the staging. seen: size and time of the file when it was read. rejected: stage fingerprint, code,
-    reason, picture. looked, moved: fingerprints of what was done."""
+    reason, picture. looked, moved: fingerprints of what was done. converted: what was done to the pixels, in words."""
 
     folder: Path
     seen: list[int] | None = None
@@ -48,6 +48,7 @@ class Journal:
     sound: dict[str, Any] | None = None
     decoder: str | None = None
     why: str = ""
+    converted: list[str] = field(default_factory=list)
     looked: str | None = None
     moved: str | None = None
     verdicts: list[Verdict] = field(default_factory=list)

@@ -119,7 +119,7 @@ def judged(files: Sequence[Worked], report: Report) -> tuple[list[Accepted], lis
         if journal.rejected is not None:
             why = journal.rejected
             rows.append(_row(file, why["code"], why["reason"], picture=why["picture"]))
-        elif journal.probed is None or journal.moved != file.task.moved(journal.probed.sha256):
+        elif journal.probed is None or journal.moved != file.task.moved(journal.probed.content):
             rows.append(_row(file, "unreadable", CHANGED))
         elif (first := first_of.setdefault(journal.probed.sha256, file.name)) != file.name:
             rows.append(_row(file, "duplicate", f"the same bytes as {first}"))
@@ -189,6 +189,14 @@ def _clip(each: Accepted, speaker: str, split: str) -> Clip:
 
 def meta_of(each: Accepted, speaker: str, split: str) -> dict[str, Any]:
     source, probed, piece = each.worked.task.source, each.worked.journal.probed, each.verdict.piece
+    quality = {
+        **piece.measures,
+        "source_fps": round(probed.fps, 3),
+        "variable_rate": probed.variable,
+        "decoder": each.worked.journal.decoder,
+    }
+    if each.worked.journal.converted:  # an ordinary video's clips are the same bytes as ever
+        quality["converted"] = each.worked.journal.converted
     return {
         "id": each.key,
         "parent": each.parent,
@@ -202,12 +210,7 @@ def meta_of(each: Accepted, speaker: str, split: str) -> dict[str, Any]:
         "frames": piece.frames,
         "paired": True,
         "extractor": each.worked.task.extractor,
-        "quality": {
-            **piece.measures,
-            "source_fps": round(probed.fps, 3),
-            "variable_rate": probed.variable,
-            "decoder": each.worked.journal.decoder,
-        },
+        "quality": quality,
         "labels": {},
         "sync": {"offset": None, "confidence": None},
         "licence": source.licence,

@@ -199,6 +199,9 @@ def _fallbacks(facts: PageFacts) -> str:
         said.setdefault((note.kind, note.reason), []).append(note.name)
     told = [[text(kind), _named(names), with_commands(reason, SENTENCE)] for (kind, reason), names in said.items()]
     decoded = _section("Decoders", _listed(["decoder", "files", "why not decord"], rows, (1,)))
+    conversions = sorted(facts.conversions.items(), key=lambda item: (-item[1], item[0]))
+    counts = [[text(note, SENTENCE), f"{count:,}"] for note, count in conversions]
+    decoded += _section("Converted frames", _listed(["what was done", "files"], counts, (1,)))
     granted = _listed(["about", "where", "what"], told, ())
     return decoded + _section("Taken for granted", granted and f'<div class="said">{granted}</div>')
 

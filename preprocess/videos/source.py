@@ -214,10 +214,11 @@ class VideoSource:
     def _said(self, files: Sequence[Worked]) -> dict[str, Any]:
         """Settings and what came of them, the same on every machine."""
         decoders = Counter(file.journal.decoder for file in files if file.journal.decoder)
+        converted = Counter(note for file in files for note in file.journal.converted)
         reasons = Counter(file.journal.why for file in files if file.journal.why)
         settings = asdict(self.settings)
         del settings["extracting"]["weights"]  # may be a path; `extractor` says what they are
-        return {
+        said = {
             "settings": settings,
             "speaker": self.speaker,
             "same_face": self.same_face,
@@ -229,6 +230,9 @@ class VideoSource:
             "decoders": dict(sorted(decoders.items())),
             "not_decord": dict(sorted(reasons.items())),
         }
+        if converted:  # where all videos are ordinary, the word is left out, as ever
+            said["converted"] = dict(sorted(converted.items()))
+        return said
 
 
 def named(extractor: dict[str, Any]) -> str:

@@ -100,7 +100,7 @@ def look(task: Task) -> bool:
 
 
 def _look(task: Task, journal: Journal) -> None:
-    probed, filters, done = journal.probed, task.settings.filters, task.looked(journal.probed.sha256)
+    probed, filters, done = journal.probed, task.settings.filters, task.looked(journal.probed.content)
     if probed.seconds < filters.min_seconds:
         raise Unusable("too_short", f"{probed.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})")
     if journal.sound is None or not held(task.folder / SOUND):
@@ -120,6 +120,7 @@ def _look(task: Task, journal: Journal) -> None:
             looking.save(found, file)
     # After reading: a film that decord gives up halfway is read on by PyAV.
     journal.decoder, journal.why, journal.looked = frames.decoder, frames.why, done
+    journal.converted = frames.notes
     journal.write()
 
 
@@ -147,9 +148,9 @@ def move(task: Task, extractor: Extractor) -> bool:
 
 
 def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
-    if journal.probed is None or journal.looked != task.looked(journal.probed.sha256):
+    if journal.probed is None or journal.looked != task.looked(journal.probed.content):
         raise Unusable("unreadable", CHANGED)
-    sha256, folder = journal.probed.sha256, task.folder
+    content, folder = journal.probed.content, task.folder
     frames = open_frames(task.source.path, task.settings.decoding)
     check_rate(frames.times, task.settings.filters)
     looks = looks_of(task, journal, frames)
@@ -164,7 +165,7 @@ def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
         track = tracks[piece.parent]
         verdicts.append(_piece(task, journal, frames, piece, track, extractor))
     journal.verdicts = sorted(verdicts, key=lambda verdict: verdict.piece.first)
-    journal.rejected, journal.moved = None, task.moved(sha256)
+    journal.rejected, journal.moved = None, task.moved(content)
     journal.write()
 
 
@@ -177,7 +178,7 @@ def _piece(
     task: Task, journal: Journal, frames: Frames, piece: Piece, track: FaceTrack, extractor: Extractor
 ) -> Verdict:
     """Measured, filtered, moved, filtered again."""
-    filters, name = task.settings.filters, task.piece(journal.probed.sha256, piece)
+    filters, name = task.settings.filters, task.piece(journal.probed.content, piece)
     audio = read_sound(task.folder / SOUND, piece.first * SAMPLES_PER_FRAME, piece.last * SAMPLES_PER_FRAME)
     measures = face_measures(track, piece) | sound_measures(audio)
     file = task.folder / f"piece-{name}.safetensors"

@@ -40,6 +40,7 @@ def write_report(
         filters=settings.filters,
         settings=said,
         decoders=Counter((journal.decoder, journal.why) for journal in read),
+        conversions=Counter(note for journal in read for note in journal.converted),
         remarks=report.remarks,
     )
     write_page(folder / FILE, facts)
