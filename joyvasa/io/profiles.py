@@ -30,7 +30,7 @@ from joyvasa.io.colour import (
 
 LEAST_DIFFERENCE = 2  # grey levels, below which a profile counts as sRGB's
 GRID = 9  # steps an axis of the colours at which that is tried
-TABLE_SIDE = 33  # steps an axis of the table for what is no ICC profile
+TABLE_SIDE = 65  # steps an axis of the table for what is no ICC profile; the most that Pillow takes
 SRGB_GAMMA, GAMMA_SHARE = 1 / 2.2, 0.05  # the gAMA of ordinary files, and how far from it others are ordinary too
 DARKEST_GAMMA, BRIGHTEST_GAMMA = 0.1, 1.5  # gAMA beyond is nonsense: 1 is linear light
 SAME_XY = 0.005  # chromaticities that are less apart are the same

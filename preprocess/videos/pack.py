@@ -119,7 +119,7 @@ def judged(files: Sequence[Worked], report: Report) -> tuple[list[Accepted], lis
         if journal.rejected is not None:
             why = journal.rejected
             rows.append(_row(file, why["code"], why["reason"], picture=why["picture"]))
-        elif journal.probed is None or journal.moved != file.task.moved(journal.probed.sha256):
+        elif journal.probed is None or journal.moved != file.task.moved(journal.probed.content):
             rows.append(_row(file, "unreadable", CHANGED))
         elif (first := first_of.setdefault(journal.probed.sha256, file.name)) != file.name:
             rows.append(_row(file, "duplicate", f"the same bytes as {first}"))

@@ -35,6 +35,7 @@ def probe(path: Path) -> Probed:
         rotation=times.rotation,
         sound_rate=rate,
         sound_channels=channels,
+        converted=list(times.notes),
     )
 
 

@@ -72,7 +72,8 @@ class Source:
 
 @dataclass(frozen=True)
 class Probed:
-    """What a file holds. fps: mean rate of its frames as shown; frames: all of them; width, height: upright."""
+    """What a file holds. fps: mean rate of its frames as shown; frames: all of them; width, height: upright. converted:
+    what its first frame shows to be done to the pixels (tone-mapping, deinterlacing), in words."""
 
     sha256: str
     bytes: int
@@ -86,6 +87,12 @@ class Probed:
     rotation: int
     sound_rate: int
     sound_channels: int
+    converted: list[str]
+
+    @property
+    def content(self) -> str:
+        """Names what is read of the file: its bytes, and what is done to the pixels. An ordinary file's is its hash."""
+        return "+".join([self.sha256, *self.converted])
 
 
 @dataclass(frozen=True, eq=False)

@@ -113,7 +113,7 @@ def look(task: Task) -> bool:
 
 
 def _look(task: Task, journal: Journal) -> None:
-    probed, filters, done = journal.probed, task.settings.filters, task.looked(journal.probed.sha256)
+    probed, filters, done = journal.probed, task.settings.filters, task.looked(journal.probed.content)
     if probed.seconds < filters.min_seconds:
         raise Unusable("too_short", f"{probed.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})")
     # A journal without notes is of a version that averaged all channels and closed pauses.
@@ -184,9 +184,9 @@ def move(task: Task, extractor: Extractor) -> bool:
 
 
 def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
-    if journal.probed is None or journal.looked != task.looked(journal.probed.sha256):
+    if journal.probed is None or journal.looked != task.looked(journal.probed.content):
         raise Unusable("unreadable", CHANGED)
-    sha256, folder = journal.probed.sha256, task.folder
+    content, folder = journal.probed.content, task.folder
     frames = open_frames(task.source.path, task.settings.decoding)
     check_rate(frames.times, task.settings.filters)
     looks = looks_of(task, journal, frames)
@@ -201,7 +201,7 @@ def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
         track = tracks[piece.parent]
         verdicts.append(_piece(task, journal, frames, piece, track, extractor))
     journal.verdicts = sorted(verdicts, key=lambda verdict: verdict.piece.first)
-    journal.rejected, journal.moved = None, task.moved(sha256)
+    journal.rejected, journal.moved = None, task.moved(content)
     journal.write()
 
 
@@ -214,7 +214,7 @@ def _piece(
     task: Task, journal: Journal, frames: Frames, piece: Piece, track: FaceTrack, extractor: Extractor
 ) -> Verdict:
     """Measured, filtered, moved, filtered again."""
-    filters, name = task.settings.filters, task.piece(journal.probed.sha256, piece)
+    filters, name = task.settings.filters, task.piece(journal.probed.content, piece)
     audio = read_sound(task.folder / SOUND, piece.first * SAMPLES_PER_FRAME, piece.last * SAMPLES_PER_FRAME)
     measures = face_measures(track, piece) | sound_measures(audio)
     file = task.folder / f"piece-{name}.safetensors"

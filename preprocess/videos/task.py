@@ -39,21 +39,22 @@ class Task:
     def name(self) -> str:
         return self.source.name
 
-    def looked(self, sha256: str) -> str:
+    def looked(self, content: str) -> str:
+        """Of the faces that are followed in a file; `content` as of Probed."""
         decoding, following = asdict(self.settings.decoding), asdict(self.settings.following)
         del decoding["decord_mb"]  # both decoders give the same pixels
         del following["detector"]  # "auto" opens one of the others, whose name is known
-        return fingerprint(VERSION, sha256, self.detector, decoding, following)
+        return fingerprint(VERSION, content, self.detector, decoding, following)
 
-    def moved(self, sha256: str) -> str:
+    def moved(self, content: str) -> str:
         filters = asdict(self.settings.filters)
         if filters.pop("sync") is None:  # the expert's hash stands for its path
             filters = {name: value for name, value in filters.items() if "sync" not in name}
-        return fingerprint(self.looked(sha256), filters, self.expert or "", *self._motion)
+        return fingerprint(self.looked(content), filters, self.expert or "", *self._motion)
 
-    def piece(self, sha256: str, piece: Piece) -> str:
+    def piece(self, content: str, piece: Piece) -> str:
         """Of a piece's motion: the filters decide which pieces there are, and nothing about one."""
-        return fingerprint(self.looked(sha256), *self._motion, [piece.start, piece.stop, piece.first, piece.last])
+        return fingerprint(self.looked(content), *self._motion, [piece.start, piece.stop, piece.first, piece.last])
 
     @property
     def _motion(self) -> tuple[Any, ...]:
@@ -63,7 +64,7 @@ class Task:
 
     def asked(self, journal: Journal) -> str:
         """Of all that is to be done with the file; where its content could not be hashed, of that alone."""
-        return self.moved(journal.probed.sha256) if journal.probed else fingerprint(VERSION, "unread")
+        return self.moved(journal.probed.content) if journal.probed else fingerprint(VERSION, "unread")
 
 
 def settled(task: Task) -> bool:
