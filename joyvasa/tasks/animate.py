@@ -24,7 +24,7 @@ from joyvasa.models.liveportrait.files import find
 from joyvasa.models.liveportrait.sizes import PARTS
 from joyvasa.tasks.official import Opened, find_default, open_generator, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
-from joyvasa.tasks.runs import advance, write_json
+from joyvasa.tasks.runs import write_json
 
 
 def framing_of(cfg: DictConfig) -> Framing:

@@ -6,13 +6,12 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from joyvasa.io.files import replacing
 
@@ -162,16 +161,6 @@ def write_config(folder: Path, cfg: DictConfig) -> None:
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(folder.name)
     temporary.replace(link)
-
-
-def advance(bar: tqdm) -> Callable[[int, int], None]:
-    """(done, of how many) -> the bar shows it."""
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return show
 
 
 def write_text(path: Path, text: str) -> None:

@@ -15,7 +15,7 @@ from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, replacing
 from joyvasa.motion import SAMPLES_PER_FRAME, lip_opening
 from joyvasa.tasks.official import open_generator, speaker
 from joyvasa.tasks.pairs import find_files
-from joyvasa.tasks.runs import advance, write_json
+from joyvasa.tasks.runs import write_json
 from joyvasa.tasks.score import portrait
 
 SILENCE_DB = -45.0  # RMS of a frame below full scale
