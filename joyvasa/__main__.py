@@ -31,8 +31,13 @@ def _run(cfg) -> float | str | None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import InstantiationException
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    overrides = list(HydraConfig.get().overrides.task)
+    from joyvasa.io.files import out_of_files
+    from joyvasa.markup import shown
+
+    # As typed: read one by one, OmegaConf would evaluate what `quote` has escaped.
+    overrides = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
     # The typed root has checked it; plain from here, for a typed node refuses the parts of a checkpoint's config.yaml.
     cfg = OmegaConf.create(OmegaConf.to_container(cfg))
     OmegaConf.set_struct(cfg, True)
@@ -42,10 +47,11 @@ def _run(cfg) -> float | str | None:
         return run_trial(cfg, overrides, lambda: _call(cfg, overrides))
     try:
         code = _call(cfg, overrides)
-    except (ValueError, OSError, InstantiationException) as error:
+    except (ValueError, OSError, InstantiationException, OmegaConfBaseException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         reason = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
+        reason = out_of_files(error) or shown(reason)
         print(f"error: {reason}\n(HYDRA_FULL_ERROR=1 shows where)", file=sys.stderr)
         code = 2
     if code:
@@ -55,6 +61,9 @@ def _run(cfg) -> float | str | None:
 
 def main() -> None:
     """Run what the words ask for; print usage or help, or what is wrong with them, where they start nothing."""
+    from joyvasa.io.console import prepare_process
+
+    prepare_process()
     try:
         program = route(sys.argv[1:])
     except WrongWords as error:

@@ -141,7 +141,7 @@ def _transfer(url: str, part: Path, size: int | None) -> None:
         if size is not None and total not in (None, size):
             _forget(part)
             raise WrongFile(f"{url}: the server offers {total} bytes (expected {size}); wrong or changed file")
-        _version_file(part).write_text(json.dumps(_version(answer)))
+        _version_file(part).write_text(json.dumps(_version(answer)), encoding="utf-8")
         with open(part, "ab" if resumed else "wb") as sink:
             _copy(answer, sink, start if resumed else 0, total, part.name.removesuffix(".part"))
     if total is not None and _length(part) != total:
@@ -179,7 +179,7 @@ def _version(answer: Any) -> dict[str, Any]:
 def _begun(part: Path) -> dict[str, Any]:
     """The version `part` was begun with; empty where nothing readable says so."""
     try:
-        begun = json.loads(_version_file(part).read_text())
+        begun = json.loads(_version_file(part).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return begun if isinstance(begun, dict) else {}

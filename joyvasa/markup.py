@@ -15,6 +15,8 @@ NAME, SENTENCE = 90, 400  # letters shown of a name and of a sentence; the middl
 LONGEST = 1500  # letters of what ends in commands
 COMMAND = re.compile(r"`(.+?)`|(python (?:-m joyvasa\.weights|run\.py)(?: [\w:./=-]+)+)")  # what can be typed
 CONTROL = {"Cc", "Cs", "Co", "Zl", "Zp"}  # Unicode's categories of what would not be seen, or would break a line
+BYTE = re.compile("[\udc80-\udcff]")  # how Python holds bytes of a name that are not UTF-8
+FIRST_BYTE = 0xDC00
 TURNING = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # they reverse what follows
 # No script, no network: a name that got through `text` could still do nothing.
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -69,8 +71,18 @@ paint-order:stroke;stroke:var(--card);stroke-width:3px;stroke-linejoin:round}
 
 
 def shown(name: object) -> str:
-    """A name that can be printed and written: what is no UTF-8 is spelt out, so that different names stay different."""
-    return str(name).encode("utf-8", "backslashreplace").decode()
+    """A name that can be printed and written: what is no UTF-8 is spelt out, so that different names stay different.
+
+    A byte that is no letter of UTF-8 (a name from another system) becomes `\\xc4`.
+    """
+    spelt_out = BYTE.sub(lambda found: f"\\x{ord(found[0]) - FIRST_BYTE:02x}", str(name))
+    return spelt_out.encode("utf-8", "backslashreplace").decode()
+
+
+def printable(name: object) -> str:
+    """A name for a terminal, on one line: as `shown`, and control characters, colours of terminals (ANSI) and marks
+    that turn the direction of writing are spelt out."""
+    return "".join(spelt(letter) for letter in shown(name))
 
 
 def text(value: object, most: int = NAME) -> str:

@@ -14,6 +14,7 @@ Shape suffixes: B batch, T frames, C channels, K keypoints.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -21,7 +22,7 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load
 from safetensors.torch import save as as_bytes
 from torch import Tensor
 
@@ -190,7 +191,7 @@ class MotionStats:
 
     def save(self, path: Path) -> None:
         """Write safetensors under a temporary name, then rename."""
-        temporary = path.with_suffix(".tmp")
+        temporary = path.with_name(f".{secrets.token_hex(8)}.tmp")  # this writer's own
         temporary.write_bytes(as_bytes({field.name: getattr(self, field.name) for field in fields(self)}))
         temporary.replace(path)
 
@@ -199,7 +200,7 @@ class MotionStats:
         """Read what `save` wrote. Raises FileNotFoundError or ValueError naming the file."""
         if not path.is_file():
             raise FileNotFoundError(f"{path}: no motion statistics; rerun python -m preprocess for this dataset")
-        tensors = load_file(path)
+        tensors = load(path.read_bytes())
         missing = {field.name for field in fields(cls)} - set(tensors)
         if missing:
             raise ValueError(f"{path}: statistics lack {sorted(missing)}")

@@ -117,7 +117,12 @@ class WorkBar:
             unit: of lengths.
             items: what the items are called.
         """
-        self._lengths = dict(lengths)
+        self._lengths: dict[str, float | None] = dict.fromkeys(lengths)
+        self._sum = 0.0  # of the lengths that are known
+        self._known = 0
+        for name, length in lengths.items():
+            if length is not None:
+                self._set_length(name, length)
         self._counted: Counter[str] = Counter()
         self._ended = 0
         self._items = items
@@ -140,7 +145,7 @@ class WorkBar:
 
     def expect(self, name: str, length: float) -> None:
         """An item's length became known."""
-        self._lengths[name] = max(length, self._counted[name])
+        self._set_length(name, max(length, self._counted[name]))
         self._show()
 
     def count(self, name: str, amount: float) -> None:
@@ -148,15 +153,19 @@ class WorkBar:
         self._counted[name] += amount
         known = self._lengths.get(name)
         if known is not None and known < self._counted[name]:
-            self._lengths[name] = self._counted[name]
+            self._set_length(name, self._counted[name])
         self.bar.update(amount)
         self._show()
+
+    def counted(self, name: str) -> float:
+        """How much of an item was counted."""
+        return self._counted[name]
 
     def on_step(self, name: str) -> Callable[[int, int], None]:
         """A callback of what is done of an item and of how much, which corrects its length."""
 
         def show(done: int, total: int) -> None:
-            self._lengths[name] = total
+            self._set_length(name, total)
             self.count(name, done - self._counted[name])
 
         return show
@@ -172,9 +181,9 @@ class WorkBar:
         if done_before:
             length = self._lengths[name] or 0
             count_as_done(self.bar, length - self._counted[name])
-            self._lengths[name] = length
+            self._set_length(name, length)
         else:
-            self._lengths[name] = self._counted[name]
+            self._set_length(name, self._counted[name])
         self._show()
 
     def note(self, text: str) -> None:
@@ -182,19 +191,24 @@ class WorkBar:
         self._note = text
         self._show()
 
+    def _set_length(self, name: str, length: float) -> None:
+        before = self._lengths[name]
+        self._known += before is None
+        self._sum += length - (before or 0)
+        self._lengths[name] = length
+
     def _total(self) -> float | None:
-        known = [length for length in self._lengths.values() if length is not None]
-        if not known:
+        if not self._known:
             return None
-        mean = sum(known) / len(known)
-        return round(sum(known) + mean * (len(self._lengths) - len(known)))
+        mean = self._sum / self._known
+        return round(self._sum + mean * (len(self._lengths) - self._known))
 
     def _show(self) -> None:
-        """Draw where a drawing is due; tqdm itself draws only when its count moves."""
+        """Draw where a drawing is due: tqdm itself draws only when its count moves."""
         self.bar.total = self._total()
+        told = f"{self._ended} of {len(self._lengths)} {self._items}"
         now = time.monotonic()
         due = now - self._drawn >= self._every
-        told = f"{self._ended} of {len(self._lengths)} {self._items}"
         self.bar.set_postfix_str(f"{told}, {self._note}" if self._note else told, refresh=due)
         if due:
             self._drawn = now

@@ -49,7 +49,9 @@ def records(entry: Entry) -> dict[str, Record]:
     if not path.is_file():
         return {}
     try:
-        return {name: Record(**record) for name, record in json.loads(path.read_text())["files"].items()}
+        return {
+            name: Record(**record) for name, record in json.loads(path.read_text(encoding="utf-8"))["files"].items()
+        }
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f"{path}: damaged ({error!r}); delete it, then pull or import {entry.name} again") from error
 
@@ -147,7 +149,7 @@ def alone(entry: Entry) -> Iterator[Path]:
     """The entry's folder, made, for one process at a time. Raises OSError when another one is at work on it."""
     here = folder(entry)
     here.mkdir(parents=True, exist_ok=True)
-    with open(root() / f".{entry.name}.lock", "w") as guard:
+    with open(root() / f".{entry.name}.lock", "w", encoding="utf-8") as guard:
         try:
             fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -14,6 +14,9 @@ import sys
 from pathlib import Path
 
 from joyvasa.download import DownloadError, WrongFile, download, sha256_of
+from joyvasa.io.console import prepare_process
+from joyvasa.io.files import out_of_files
+from joyvasa.markup import shown
 from joyvasa.weight_entries import ENTRIES, Entry, WeightFile, get
 from joyvasa.weight_import import import_files, unpack_files
 from joyvasa.weight_store import (
@@ -189,6 +192,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; 0 when all is well, 1 with a sentence on the error stream otherwise, 2 where none is named."""
+    prepare_process()
     parser = _parser()
     if not (sys.argv[1:] if arguments is None else arguments):
         parser.print_help(sys.stderr)
@@ -198,7 +202,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return asked.run(asked)
     except (OSError, ValueError) as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {out_of_files(error) or shown(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted; the same command goes on from here", file=sys.stderr)

@@ -9,12 +9,34 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 os.environ.setdefault("WDS_SECURE", "1")
 
 ASKED_WRONGLY = 2
 STOPPED = 130  # as shells report a program that Ctrl-C ended
 IN_PLACE = "preprocess.features."  # adds to the dataset at input=
+
+
+@contextmanager
+def _held(folder: Path, purpose: str, *, create: bool) -> Iterator[None]:
+    """Hold the folder. Where `create` says so it is made; what was made for that alone is removed, so that a command
+    asked wrongly leaves nothing."""
+    from joyvasa.io.lock import hold_folder
+
+    if not create and not folder.is_dir():  # the source says so
+        yield
+        return
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        with hold_folder(folder, purpose):
+            yield
+    finally:
+        for each in made:
+            with suppress(OSError):  # something was written there
+                each.rmdir()
 
 
 _composed = False  # whether the words on the command line made a configuration
@@ -26,7 +48,11 @@ def _run(cfg) -> None:
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
+    from joyvasa.io.files import expanded, out_of_files
+    from joyvasa.markup import shown
     from preprocess.config import check_taken
     from preprocess.report import NothingImported
 
@@ -37,16 +63,21 @@ def _run(cfg) -> None:
         )
         sys.exit(ASKED_WRONGLY)
     try:
-        check_taken(cfg, HydraConfig.get().overrides.task)
-        dataset = instantiate(cfg.source, seed=cfg.seed)(cfg.output)
+        words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+        check_taken(cfg, words)
+        source = instantiate(cfg.source, seed=cfg.seed)
+        # Workers, Ray's and SLURM's jobs included, work for this process: one holder for all of them.
+        purpose = f"python -m preprocess {' '.join(words)}"
+        with _held(expanded(cfg.output or cfg.input), purpose, create=cfg.output is not None):
+            dataset = source(cfg.output)
     except KeyboardInterrupt:
         print("stopped; type the same command again to go on", file=sys.stderr)
         sys.exit(STOPPED)
-    except (ValueError, OSError, InstantiationException) as error:
+    except (ValueError, OSError, InstantiationException, OmegaConfBaseException) as error:
         if os.environ.get("HYDRA_FULL_ERROR") == "1":
             raise
         reason = error.__cause__ if isinstance(error, InstantiationException) and error.__cause__ else error
-        print(f"error: {reason}", file=sys.stderr)
+        print(f"error: {out_of_files(error) or shown(reason)}", file=sys.stderr)
         sys.exit(1 if isinstance(error, NothingImported) else ASKED_WRONGLY)
     counts = ", ".join(f"{name}: {split['clips']} clips" for name, split in dataset.splits.items())
     print(f"{dataset.folder}: {dataset.hours:.2f} h, {len(dataset.speakers)} speakers ({counts})")
@@ -56,10 +87,12 @@ def main() -> None:
     import hydra
     from hydra.core.config_store import ConfigStore
 
+    from joyvasa.io.console import prepare_process
     from joyvasa.quoting import quote_all
     from preprocess.config import Root, conf_dir, front
 
     global _composed
+    prepare_process()
     _composed = False
     ConfigStore.instance().store(name="preprocess_root", node=Root)
     sys.argv[1:] = quote_all(sys.argv[1:])

@@ -21,13 +21,14 @@ from joyvasa.data.clips import Clip, DatasetError
 from joyvasa.data.official import OfficialMotion
 from joyvasa.data.shard_writer import write_dataset
 from joyvasa.data.shards import DESCRIPTION, DatasetInfo
-from joyvasa.io.audio import load_audio
-from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS
+from joyvasa.io.audio import Sound, read_audio
+from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, out_of_files
+from joyvasa.io.listing import examples, list_files
 from joyvasa.markup import shown
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME, resample
 from joyvasa.progress import progress_bar
 from joyvasa.weights import sha256_of
-from preprocess.report import NothingImported, Report, Unusable, reason_of
+from preprocess.report import HOW_READ, NothingImported, Report, Unusable, reason_of
 from preprocess.splits import settle_splits
 
 
@@ -106,6 +107,8 @@ class Import:
                     raise Unusable("listed twice", f"listed twice with {candidate.voice_name}; kept once")
                 _, remarks = self._read(candidate)
             except Unusable as problem:
+                if out_of_files(problem) is not None:  # no fault of this file
+                    raise
                 report.reject(candidate.name, problem)
                 continue
             good[candidate.key] = candidate
@@ -124,8 +127,10 @@ class Import:
         motion = official.motion if official.fps == FPS else resample(official.motion, official.fps)
         if len(motion) < self.min_frames:
             raise Unusable("too short", f"{len(motion)} frames at {FPS} a second (min_frames={self.min_frames})")
-        voice = self._voice(candidate)
+        sound = self._voice(candidate)
+        voice = sound.samples
         remarks = [("taken for granted", remark) for remark in official.remarks]
+        remarks += [(HOW_READ, note) for note in sound.notes]
         surplus = len(voice) / SAMPLES_PER_FRAME - len(motion)
         if candidate.paired and abs(surplus) > self.length_tolerance_frames:
             done = f"voice cut by {surplus:.0f} frames" if surplus > 0 else f"{-surplus:.0f} frames of silence added"
@@ -134,9 +139,9 @@ class Import:
         quality = {"source_fps": official.fps, "voice_surplus_frames": round(surplus, 2) if candidate.paired else None}
         return Clip(candidate.key, motion, audio, self._meta(candidate, len(motion), quality)), remarks
 
-    def _voice(self, candidate: Candidate) -> np.ndarray:
+    def _voice(self, candidate: Candidate) -> Sound:
         try:
-            return load_audio(candidate.voice)
+            return read_audio(candidate.voice)
         except (ValueError, OSError) as error:
             reason = f"{candidate.voice_name}: {reason_of(error, candidate.voice)}"
             raise Unusable("unreadable audio", reason) from error
@@ -182,8 +187,8 @@ def sha256_once(path: Path) -> str:
 
 
 def find_files(folder: Path, endings: Sequence[str]) -> list[Path]:
-    """Files of these endings in the folder and below, sorted by name."""
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in endings and path.is_file())
+    """Files of these endings in the folder and below, sorted by name; which, see `joyvasa.io.listing`."""
+    return [path for path in list_files(folder, endings, below=True).files if path.is_file()]
 
 
 def find_voices(place: Path) -> list[Path]:
@@ -201,7 +206,9 @@ def find_voices(place: Path) -> list[Path]:
         [*sounds, *(film for film in find_files(place, FILM_ENDINGS) if film.with_suffix("") not in beside)]
     )
     if not voices:
-        raise FileNotFoundError(f"audio={shown(place)}: no sound file ({', '.join(SOUND_ENDINGS + FILM_ENDINGS)})")
+        raise FileNotFoundError(
+            f"audio={shown(place)}: no sound file ({examples(SOUND_ENDINGS)}; {examples(FILM_ENDINGS)})"
+        )
     return voices
 
 

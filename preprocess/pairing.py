@@ -8,10 +8,11 @@ from itertools import cycle
 from pathlib import Path
 
 from joyvasa.data.shards import SPLITS
-from joyvasa.io.audio import load_audio
+from joyvasa.io.audio import survey_audio
+from joyvasa.io.files import out_of_files
 from joyvasa.markup import shown
 from preprocess.report import Report, Unusable, reason_of
-from preprocess.tables import nfc, read_table
+from preprocess.tables import UTF8, Table, nfc, read_table, spellings
 
 COLUMNS = ("motion", "audio", "speaker", "split")
 
@@ -67,9 +68,11 @@ def in_turn(motions: Sequence[Path], voices: Sequence[Path], folder: Path, audio
     readable = []
     for voice in voices:
         try:
-            load_audio(voice)
+            survey_audio(voice)
             readable.append(voice)
         except (ValueError, OSError) as error:
+            if out_of_files(error) is not None:  # no fault of this file
+                raise
             report.reject(relative(voice, audio), Unusable("unreadable audio", reason_of(error, voice)))
     turns = zip(motions, cycle(readable))  # noqa: B905, the voices have no end
     return [Pair(motion, relative(motion, folder), voice, relative(voice, audio)) for motion, voice in turns]
@@ -83,12 +86,15 @@ def from_csv(file: Path, folder: Path | None, audio: Path | None, report: Report
     """
     beside = file.parent
     pairs = []
-    for number, row in _rows(file):
+    table = _table(file, (beside, folder))
+    if table.encoding != UTF8:
+        report.remark(shown(file.name), "encoding", f"not UTF-8; read as {table.encoding}, by the files that it names")
+    for number, row in table.rows:
         try:
             if row["split"] and row["split"] not in SPLITS:
                 raise Unusable("unknown split", f"split {row['split']!r} (expected one of {', '.join(SPLITS)})")
-            motion = _locate(row["motion"], "motion", (beside, folder))
-            voice = _locate(row["audio"], "audio", (beside, audio))
+            motion = _locate(row["motion"], "motion", (beside, folder), table.encoding)
+            voice = _locate(row["audio"], "audio", (beside, audio), table.encoding)
         except Unusable as problem:
             report.reject(f"{shown(file.name)} line {number}, {row['motion'] or 'no motion'}", problem)
             continue
@@ -96,19 +102,30 @@ def from_csv(file: Path, folder: Path | None, audio: Path | None, report: Report
     return pairs
 
 
-def _rows(file: Path) -> list[tuple[int, dict[str, str]]]:
-    """(line, cells by column) of every row that is not empty."""
+def _table(file: Path, folders: Sequence[Path | None]) -> Table:
+    def known(row: dict[str, str], encoding: str) -> bool:
+        return _found(row["motion"], encoding, folders) is not None
+
     try:
-        return read_table(file, COLUMNS, ("motion", "audio"), strangers=False)[0]
+        return read_table(file, COLUMNS, ("motion", "audio"), strangers=False, known=known)
     except ValueError as error:
-        raise ValueError(f"pairs={shown(file)}: not a list of pairs in UTF-8: {error}") from error
+        raise ValueError(f"pairs={shown(file)}: not a list of pairs: {error}") from error
 
 
-def _locate(name: str, column: str, folders: Sequence[Path | None]) -> Path:
+def _found(name: str, encoding: str, folders: Sequence[Path | None]) -> Path | None:
+    """The first file of this name, in any of its spellings, in one of the folders."""
+    for each in spellings(name, encoding):
+        for folder in folders:
+            if folder is not None and (folder / each).is_file():
+                return folder / each
+    return None
+
+
+def _locate(name: str, column: str, folders: Sequence[Path | None], encoding: str) -> Path:
     if not name:
         raise Unusable(f"no {column}", f"the column {column} is empty")
     tried = [folder / name for folder in folders if folder is not None]
-    found = next((path for path in tried if path.is_file()), None)
+    found = _found(name, encoding, folders)
     if found is None:
         raise Unusable(f"no {column}", f"no such {column} file: {' nor '.join(dict.fromkeys(map(shown, tried)))}")
     return found

@@ -13,6 +13,8 @@ from joyvasa.markup import shown
 
 FILE = "import.json"
 LISTED = 20
+HOW_READ = "how the audio is read"  # what remarks on tracks, channels and pauses are counted under
+CHANGED = "changed"  # what a change made while reading is counted under
 
 
 class Unusable(ValueError):
@@ -42,17 +44,31 @@ class Note:
 
 @dataclass
 class Report:
-    """`rejected` was left out; `remarks` are about what was imported. Names are relative to the input folder."""
+    """`rejected` was left out; `remarks` are about what was imported; `changes` are what was changed while a file was
+    read. Names are relative to the input folder."""
 
     imported: int = 0
     rejected: list[Note] = field(default_factory=list)
     remarks: list[Note] = field(default_factory=list)
+    changes: list[Note] = field(default_factory=list)
 
     def reject(self, name: str, problem: Unusable) -> None:
         self.rejected.append(Note(one_line(name), problem.kind, one_line(str(problem))))
 
     def remark(self, name: str, kind: str, reason: str) -> None:
         self.remarks.append(Note(one_line(name), kind, one_line(reason)))
+
+    def change(self, name: str, reason: str) -> None:
+        """Note what was changed while a file was read; see `Journal.note`."""
+        self.changes.append(Note(one_line(name), CHANGED, one_line(reason)))
+
+    @property
+    def changed(self) -> dict[str, list[str]]:
+        """The names of the files, by what was changed while they were read; the most frequent first."""
+        found: dict[str, list[str]] = {}
+        for note in self.changes:
+            found.setdefault(note.reason, []).append(note.name)
+        return dict(sorted(found.items(), key=lambda item: (-len(item[1]), item[0])))
 
     def text(self) -> str:
         """The counts, then the names with their reasons, at most 20 of each sort."""
@@ -64,6 +80,13 @@ class Report:
             lines += [f"    {note.name}: {note.reason}" for note in notes[:LISTED]]
             if len(notes) > LISTED:
                 lines.append(f"    and {len(notes) - LISTED} more, see {FILE}")
+        changed = list(self.changed.items())
+        if changed:
+            lines.append(f"changed   while {len({note.name for note in self.changes})} files were read:")
+        for reason, names in changed[:LISTED]:
+            lines.append(f"    {len(names)} x {reason} (first: {names[0]})")
+        if len(changed) > LISTED:
+            lines.append(f"    and {len(changed) - LISTED} more, see {FILE}")
         return "\n".join(lines)
 
     def write(self, folder: Path, settings: dict[str, Any]) -> Path:
@@ -74,6 +97,8 @@ class Report:
             "rejected_by_kind": dict(Counter(note.kind for note in self.rejected)),
             "rejected": [asdict(note) for note in self.rejected],
             "remarks": [asdict(note) for note in self.remarks],
+            "changed_while_reading": {reason: len(names) for reason, names in self.changed.items()},
+            "changes": [asdict(note) for note in self.changes],
         }
         with replacing(folder / FILE) as temporary:
             temporary.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -102,15 +102,15 @@ def test_a_key_that_its_object_does_not_take_fails_and_lists_what_it_takes(overr
 )  # fmt: skip
 def test_a_misspelt_key_in_an_experiment_file_fails(line, tmp_path):
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{line}\n")
+    (tmp_path / "experiment" / "of_this_test.yaml").write_text(f"# @package _global_\n{line}\n")
     with pytest.raises((ConfigCompositionException, ValueError)):
-        check_targets(cfg_of("experiment=mine", searchpath=tmp_path))
+        check_targets(cfg_of("experiment=of_this_test", searchpath=tmp_path))
 
 
 def test_a_right_experiment_file_is_found_in_the_same_way(tmp_path):
     (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\ndata: {window: 50}\n")
-    assert cfg_of("experiment=mine", searchpath=tmp_path).data.window == 50
+    (tmp_path / "experiment" / "of_this_test.yaml").write_text("# @package _global_\ndata: {window: 50}\n")
+    assert cfg_of("experiment=of_this_test", searchpath=tmp_path).data.window == 50
 
 
 def test_the_project_s_files_are_there():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from joyvasa.models.smoothing import NoSmoothing
 from joyvasa.models.speech import load_speech_encoder
 from joyvasa.motion import CHANNELS, standard_normaliser
 from preprocess.features import FeatureSource
+from tests.waiting import TickingClock
 
 WINDOW = 40
 LOADER = {
@@ -178,10 +180,12 @@ def test_a_position_among_other_features_is_refused(dataset):
     loader(None).load_state_dict(without)
 
 
-def test_the_time_spent_waiting_is_counted(dataset):
+def test_the_time_spent_waiting_is_counted(dataset, monkeypatch):
+    """A second passes with every look at the clock, one before each batch and one behind it."""
+    monkeypatch.setattr("joyvasa.data.loader.time", SimpleNamespace(perf_counter=TickingClock()))
     loader = WindowLoader(dataset.entries("train"), WindowSpec(WINDOW, 10), **LOADER)
     assert loader.wait_seconds == 0 and len(list(loader)) == 1
-    assert 0 < loader.wait_seconds < 10
+    assert loader.wait_seconds == 1
 
 
 def test_the_group_that_fits_is_found_and_null_is_none(dataset, path):

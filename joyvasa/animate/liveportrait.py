@@ -102,15 +102,18 @@ class LivePortraitRenderer:
         return to_host(self._photo_batches(prepared, composer, motion))
 
     def render_over(
-        self, frames: Iterable[tuple[LivePortraitInput, np.ndarray]], settings: Composition | None = None
+        self,
+        frames: Iterable[tuple[LivePortraitInput, np.ndarray]],
+        settings: Composition | None = None,
+        first_C: np.ndarray | None = None,
     ) -> Iterator[np.ndarray]:
         """Yield a picture uint8 (H, W, 3) for every (face of a video's frame, motion (C,)) pair.
 
         Everything outside the settings' region comes from the video; see `VideoComposer`. A batch of frames is held at
-        a time. The first pair's motion is what the motion is relative to.
+        a time. The motion is relative to `first_C`, by default the first pair's.
         """
         settings = settings or self.settings
-        return to_host(self._video_batches(frames, settings, self._retargeting(settings)))
+        return to_host(self._video_batches(frames, settings, self._retargeting(settings), first_C))
 
     def _photo_batches(
         self, prepared: PreparedLivePortrait, composer: Composer, motion_TC: Tensor
@@ -127,13 +130,16 @@ class LivePortraitRenderer:
         frames: Iterable[tuple[LivePortraitInput, np.ndarray]],
         settings: Composition,
         retargeting: Retargeting | None,
+        first_C: np.ndarray | None,
     ) -> Iterator[tuple[Tensor, int]]:
         composer: VideoComposer | None = None
         for batch in in_batches(frames, self.batch_size):
             count, faces = len(batch), [face for face, _ in batch]
             motion = torch.from_numpy(check_motion(np.stack([row for _, row in batch]), "LivePortrait"))
             with torch.inference_mode():
-                composer = composer or VideoComposer(motion[0], settings=settings, retargeting=retargeting)
+                if composer is None:
+                    first = motion[0] if first_C is None else torch.from_numpy(first_C)
+                    composer = VideoComposer(first, settings=settings, retargeting=retargeting)
                 images = self._images(faces)
                 source = self._source(images, faces)
                 self.notes = composer.notes(source)

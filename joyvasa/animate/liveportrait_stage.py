@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import groupby
 
 import numpy as np
 import torch
@@ -67,6 +68,9 @@ class LivePortraitStage:
     def notes(self, species: str) -> tuple[str, ...]:
         return self._renderers[species].notes
 
+    def shows_whole(self, species: str) -> bool:
+        return self.paste
+
     def film(self, portrait: Portrait, motion_TC: np.ndarray, composition: Composition) -> Iterator[np.ndarray]:
         renderer = self._renderer(portrait.species, composition)
         if self._prepared is None or self._prepared[0] is not portrait:
@@ -88,23 +92,41 @@ class LivePortraitStage:
     def _dubbed(
         self, shots: Iterable[Shot], renderer: LivePortraitRenderer, motion_TC: np.ndarray, composition: Composition
     ) -> Iterator[np.ndarray]:
+        renderer.notes = ()  # of the last video: where the face is gone throughout, this one has none
+        pairs = zip(shots, motion_TC, strict=True)
+        for painted, run in groupby(pairs, key=lambda pair: pair[0].opacity > 0):
+            if painted:
+                yield from self._painted(run, renderer, motion_TC[0], composition)
+            else:
+                for shot, _ in run:
+                    yield shot.frame if self.paste else _cut(shot, renderer.networks.output_px)
+
+    def _painted(
+        self,
+        run: Iterable[tuple[Shot, np.ndarray]],
+        renderer: LivePortraitRenderer,
+        first_C: np.ndarray,
+        composition: Composition,
+    ) -> Iterator[np.ndarray]:
+        """The frames of shots in which the face is seen. first_C: the motion that theirs is relative to."""
         mask = None  # the same for all frames: a face that is followed stays of one kind
         waiting: deque[Shot] = deque()  # those whose faces are being drawn: a batch at most
 
         def pairs() -> Iterator[tuple[LivePortraitInput, np.ndarray]]:
-            for shot, motion in zip(shots, motion_TC, strict=True):
+            for shot, motion in run:
                 waiting.append(shot)
                 cut = crop(shot.frame, shot.to_crop, shot.size)
                 yield LivePortraitInput(cut, landmarks_in(shot.face, shot.to_crop)), motion
 
-        for face in renderer.render_over(pairs(), composition):
+        for face in renderer.render_over(pairs(), composition, first_C=first_C):
             shot = waiting.popleft()
             if not self.paste:
-                yield face
+                yield face if shot.opacity >= 1 else shot.faded(_cut(shot, len(face)), face)
                 continue
             mask = mask_of(shot.face, len(face)) if mask is None else mask
             to_frame = invert(scaled(shot.to_crop, shot.size, len(face)))
-            yield Paster(shot.frame.shape, to_frame, mask).paste(shot.frame, face)
+            painted = Paster(shot.frame.shape, to_frame, mask).paste(shot.frame, face)
+            yield shot.faded(shot.frame, painted)
 
     def _renderer(self, species: str, composition: Composition) -> LivePortraitRenderer:
         if species not in self._renderers:
@@ -122,6 +144,11 @@ def _device(name: str) -> str:
     if name not in ("cpu", "cuda", *(f"cuda:{number}" for number in range(gpus))) or (name == "cuda" and not gpus):
         raise ValueError(f"render.device={name}: torch sees {gpus} GPUs here (expected auto, cpu, cuda or cuda:N)")
     return name
+
+
+def _cut(shot: Shot, size: int) -> np.ndarray:
+    """The crop of a shot as it was filmed, uint8 (size, size, 3)."""
+    return crop(shot.frame, scaled(shot.to_crop, shot.size, size), size)
 
 
 def mask_of(face: Face, size: int) -> np.ndarray:

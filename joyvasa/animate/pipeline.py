@@ -22,8 +22,9 @@ from joyvasa.animate.soundtrack import soundtrack
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.face import Detector
 from joyvasa.io.audio import fit_frames, load_audio
-from joyvasa.io.files import FILM_ENDINGS
+from joyvasa.io.listing import is_video
 from joyvasa.io.video_writer import write_video
+from joyvasa.markup import shown
 from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, resample
 
 MAX_SECONDS = 3600
@@ -75,8 +76,8 @@ class Studio:
         self.speak, self.stage, self.detector, self.facts = speak, stage, detector, facts
 
     def look(self, path: Path, framing: Framing) -> Subject:
-        """A photo, or a video by its ending. Raises ValueError or OSError naming the file."""
-        opened = open_footage if path.suffix.lower() in FILM_ENDINGS else open_portrait
+        """A photo, or a video, by its content. Raises ValueError or OSError naming the file."""
+        opened = open_footage if is_video(path) else open_portrait
         return opened(path, framing, self.detector)
 
     def listen(self, path: Path, *, max_frames: int | None, guidance: float | None, on_step: OnStep) -> Voice:
@@ -104,6 +105,13 @@ class Studio:
         track, note = soundtrack(voice.path, video, sound, seconds=float(len(motion) / fps))
         facts = self.facts | self.stage.facts(subject.species) | subject.facts | voice.facts | described(composition)
         facts |= {"untrained": "true"} if self.stage.untrained else {}
+        filmed = subject.as_filmed(len(motion)) if isinstance(subject, Footage) else ""
+        if filmed:
+            facts["as_filmed"] = filmed
+            note = (f"no face {filmed}: left as filmed", *note)
+        if isinstance(subject, Portrait) and subject.cut is not None and self.stage.shows_whole(subject.species):
+            note = (_even_sides(subject), *note)
+        facts = {key: shown(value) for key, value in facts.items()}  # names need not be UTF-8
         written = write_video(
             out,
             _counted(frames, len(motion), on_step),
@@ -123,6 +131,16 @@ def load_voice(path: Path, max_frames: int | None = None) -> np.ndarray:
     if len(audio) > MAX_SECONDS * SAMPLE_RATE:
         raise ValueError(f"{path}: {len(audio) / SAMPLE_RATE / 60:.0f} minutes (expected at most an hour); cut it")
     return fit_frames(audio)[0]
+
+
+def _even_sides(subject: Portrait) -> str:
+    """Why the video is smaller than the photo by a row or a column."""
+    height, width = subject.picture.shape[:2]
+    photo_width, photo_height = subject.cut
+    return (
+        f"the video is {width} x {height}, the photo {photo_width} x {photo_height}: videos have even sides, "
+        "an odd last row or column is left out"
+    )
 
 
 def described(composition: Composition) -> dict[str, str]:

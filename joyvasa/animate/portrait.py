@@ -46,7 +46,7 @@ class Framing:
 class Portrait:
     """A photo, its face, who found it, and what was found and done on the way (`notes`, one sentence each).
 
-    scale: pixels of `picture` for one of the file's.
+    scale: pixels of `picture` for one of the file's. cut: the file's size where an odd last row or column was left out.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Portrait:
     crop: np.ndarray
     scale: float = 1.0
     notes: tuple[str, ...] = field(default=())
+    cut: tuple[int, int] | None = None
 
     @property
     def facts(self) -> dict[str, str]:
@@ -77,7 +78,7 @@ def open_portrait(path: Path, framing: Framing, detector: Detector) -> Portrait:
     to_crop = crop_transform(face, framing.crop)
     cut = crop(picture.pixels, to_crop, framing.crop.size)
     finder, notes = finder_of(face, detector), (*picture.notes, *seen)
-    return Portrait(path.name, picture.pixels, species, face, finder, to_crop, cut, picture.scale, notes)
+    return Portrait(path.name, picture.pixels, species, face, finder, to_crop, cut, picture.scale, notes, picture.cut)
 
 
 def finder_of(face: Face, detector: Detector) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from joyvasa.io.video_reader import Sound, load_sound
+from joyvasa.io.audio import Sound, load_sound, survey_audio
 from joyvasa.motion import SAMPLE_RATE
 
 VOICE, ORIGINAL, BOTH = "voice", "original", "both"
@@ -33,7 +33,11 @@ def soundtrack(voice: Path, video: Path | None, sound: str, seconds: float) -> t
     if sound == BOTH:
         rate, channels = heard.rate, heard.samples.shape[1]
         heard = mix(heard, load_sound(video, align=True, seconds=seconds, rate=rate, channels=channels))
-    return heard, (SHORTENED,) if long else ()
+    # How the voice was read is said even where it is only heard by the motion.
+    notes = [*survey_audio(voice).notes, *(survey_audio(video).notes if sound != VOICE else ())]
+    if long:
+        notes.append(SHORTENED)
+    return heard, tuple(dict.fromkeys(notes))
 
 
 def mix(one: Sound, other: Sound) -> Sound:

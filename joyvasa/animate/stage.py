@@ -6,7 +6,7 @@ frames (H, W, 3) of one size, one by one, so that memory does not grow with the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 import cv2
@@ -22,6 +22,7 @@ from joyvasa.faces.paste import Paster
 from joyvasa.motion import CHANNELS, EXP, HEAD
 
 PUPPET_OF = {"human": "person", "animal": "cat"}
+PLURAL_OF = {"human": "people", "animal": "animals"}
 INSET = 0.26  # of the puppet's side, for the photo in its corner
 MARGIN = 1 / 32
 OVAL_CENTRE, OVAL_RADII = (0.5, 0.45), (0.33, 0.4)  # of the puppet's head, in sides of its picture
@@ -29,7 +30,8 @@ OVAL_CENTRE, OVAL_RADII = (0.5, 0.45), (0.33, 0.4)  # of the puppet's head, in s
 
 class Stage(Protocol):
     """`note`: what it is, for the user. `untrained`: the picture comes from random weights. `facts` go into a film's
-    metadata. A composition says how the motion is laid on the face."""
+    metadata. A composition says how the motion is laid on the face. `dub` yields a shot of opacity 0 as it was filmed.
+    """
 
     untrained: bool
     note: str
@@ -37,6 +39,10 @@ class Stage(Protocol):
     def facts(self, species: str) -> dict[str, str]: ...
 
     def notes(self, species: str) -> tuple[str, ...]: ...
+
+    def shows_whole(self, species: str) -> bool:
+        """Whether the video of a photo is the whole photo, in its size."""
+        ...
 
     def film(self, portrait: Portrait, motion_TC: np.ndarray, composition: Composition) -> Iterator[np.ndarray]: ...
 
@@ -65,6 +71,9 @@ class PuppetStage:
     def notes(self, species: str) -> tuple[str, ...]:
         return ()
 
+    def shows_whole(self, species: str) -> bool:
+        return False
+
     def film(self, portrait: Portrait, motion_TC: np.ndarray, composition: Composition) -> Iterator[np.ndarray]:
         neutral = estimate_neutral(motion_TC)
         puppet = self._renderer.prepare(PuppetPortrait(PUPPET_OF[portrait.species], self.size, neutral=neutral))
@@ -86,8 +95,53 @@ class PuppetStage:
         puppet = self._renderer.prepare(PuppetPortrait(PUPPET_OF[species], self.size, label="", neutral=neutral))
         mask = oval(self.size)
         for shot, face in zip(shots, self._renderer.render(puppet, still), strict=True):
+            if shot.opacity <= 0:
+                yield shot.frame
+                continue
             to_frame = invert(scaled(shot.to_crop, shot.size, self.size))
-            yield Paster(shot.frame.shape, to_frame, mask).paste(shot.frame, face)
+            painted = Paster(shot.frame.shape, to_frame, mask).paste(shot.frame, face)
+            yield shot.faded(shot.frame, painted)
+
+
+class SpeciesStage:
+    """A stage for each species, where one of them lacks what the other has.
+
+    Args:
+        stages: species -> its stage.
+        lacking: species -> why it has the lesser stage and which command adds what is missing; a note of its videos.
+        asked: the species that is asked for at the start, or "auto"; the announcement (`note`) is about it.
+    """
+
+    def __init__(self, stages: Mapping[str, Stage], lacking: Mapping[str, str], asked: str):
+        self._stages = stages
+        self._lacking = lacking
+        self.untrained = any(stage.untrained for stage in stages.values())
+        announced = [asked] if asked in stages else list(stages)
+        lines: list[str] = []
+        for species in announced:
+            line = f"{stages[species].note}, for {PLURAL_OF[species]}"
+            if species in lacking:
+                line += f" ({lacking[species]})"
+            lines.append(line)
+        self.note = "; ".join(lines)
+
+    def facts(self, species: str) -> dict[str, str]:
+        return self._stages[species].facts(species)
+
+    def notes(self, species: str) -> tuple[str, ...]:
+        fallback = (f"drawn by the puppet: {self._lacking[species]}",) if species in self._lacking else ()
+        return (*self._stages[species].notes(species), *fallback)
+
+    def shows_whole(self, species: str) -> bool:
+        return self._stages[species].shows_whole(species)
+
+    def film(self, portrait: Portrait, motion_TC: np.ndarray, composition: Composition) -> Iterator[np.ndarray]:
+        return self._stages[portrait.species].film(portrait, motion_TC, composition)
+
+    def dub(
+        self, shots: Iterable[Shot], species: str, motion_TC: np.ndarray, composition: Composition
+    ) -> Iterator[np.ndarray]:
+        return self._stages[species].dub(shots, species, motion_TC, composition)
 
 
 def as_asked(motion_TC: np.ndarray, neutral_C: np.ndarray, composition: Composition) -> np.ndarray:

@@ -14,9 +14,9 @@ from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
-import soundfile
 
-from joyvasa.io.audio import decode_flac
+from joyvasa.io.files import OUT_OF_FILES, out_of_files
+from joyvasa.io.flac import count_flac_samples, decode_flac
 from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME, check_motion
 
 MOTION, AUDIO, META, TRUTH = "motion.npy", "flac", "json", "truth/npy"
@@ -113,9 +113,9 @@ class ClipEntry:
         expected = self.frames * SAMPLES_PER_FRAME
         data = self._bytes(AUDIO)
         try:
-            stored = soundfile.info(BytesIO(data)).frames
+            stored = count_flac_samples(data)
             audio = decode_flac(data, min(start, stored), min(stop, stored))
-        except (soundfile.LibsndfileError, ValueError) as error:
+        except ValueError as error:
             raise self._error(f"unreadable FLAC ({error})", AUDIO) from error
         if stored != expected:
             raise self._error(f"{stored:,} audio samples for {self.frames} frames (expected {expected:,})", AUDIO)
@@ -165,6 +165,8 @@ class ClipEntry:
         try:
             data = os.pread(_open_shard(shard).descriptor, size, offset + skip)
         except OSError as error:
+            if error.errno in OUT_OF_FILES:  # nothing is wrong with the dataset; data workers lose what caused it
+                raise OSError(error.errno, out_of_files(error), shard) from error
             raise self._error(f"the shard cannot be read ({error.strerror})", name) from error
         if len(data) != size:
             raise self._error(f"the shard ends early ({len(data):,} of {size:,} bytes of .{name})", name)

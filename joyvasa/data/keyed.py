@@ -15,7 +15,7 @@ WORD = 0xFFFF_FFFF
 
 def stable_hash(text: str) -> int:
     """64-bit hash of a string, the same in every process and on every machine (unlike `hash`)."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogateescape"), digest_size=8).digest(), "little")
 
 
 def generator(seed: int, epoch: int, *ids: int | str) -> np.random.Generator:

@@ -25,8 +25,20 @@ from joyvasa.data.clips import ClipEntry, DatasetError
 from joyvasa.data.feature_groups import FeatureGroup
 from joyvasa.data.keyed import generator
 from joyvasa.data.windows import Crop, Example, Mode, Short, WindowSpec, read_pair, usable
+from joyvasa.data.workers import (
+    WAIT,
+    SharedMemoryError,
+    explain_death,
+    share,
+    starting_workers,
+    telling_stalls,
+    wake_stopped,
+    worker_pids,
+)
+from joyvasa.motion import CHANNELS, SAMPLES_PER_FRAME
 
 PREFETCH = 4
+HELD = 2  # batches that the training itself keeps: the one it works on, and the one before it
 ARRAYS = ("motion", "audio", "features", "feature_scale", "valid", "noise", "step_u", "drop_u", "end")
 
 
@@ -90,9 +102,10 @@ def epoch_plan(clips: int, *, seed: int, epoch: int, windows_per_clip: int, buff
 
 @dataclass(frozen=True)
 class _Failure:
-    """A broken clip met by a worker: sent as data, so that the message arrives without the worker's traceback."""
+    """What ended a worker: sent as data, so that the message arrives without the worker's traceback."""
 
     message: str
+    kind: type[Exception]  # DatasetError for a broken clip
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,10 +131,16 @@ class _EpochBatches(IterableDataset):
         # Workers take turns beginning with batch `first`: DataLoader asks worker 0 first, resumed or not.
         for batch in range(self.first + worker, batches, workers):
             try:
-                yield self.build(batch)
-            except DatasetError as error:
-                yield _Failure(str(error))
+                built = self.build(batch)
+                if info:
+                    share(built)
+            except (DatasetError, SharedMemoryError) as error:
+                yield _Failure(str(error), type(error))
                 return
+            except MemoryError as error:
+                yield _Failure(f"no memory for a batch ({error}); lower data.num_workers or data.batch_size", OSError)
+                return
+            yield built
 
     def build(self, batch: int) -> Batch:
         """This rank's part of global batch number `batch`."""
@@ -205,6 +224,29 @@ class WindowLoader:
             self.epoch, self.batch = epoch, 0
         self._position_given = True
 
+    def shared_bytes(self) -> int:
+        """Bytes of shared memory that the batches of all workers take at most; 0 without workers."""
+        if not self.num_workers:
+            return 0
+        on_their_way = min(PREFETCH * self.num_workers + HELD, len(self))
+        return on_their_way * self.batch_bytes()
+
+    def batch_bytes(self) -> int:
+        """Bytes of the arrays of a batch of the longest windows."""
+        frames = 2 * self.spec.longest
+        example = 4 * frames * (2 * CHANNELS + 1)  # motion, noise, valid
+        example += 2 * 4 * 2 + 4  # step_u, drop_u, weight
+        if self.crop.by_window:
+            example += 2 * 8  # end
+        if self.features is None:
+            example += 4 * frames * SAMPLES_PER_FRAME
+        else:
+            rows = frames * self.features.per_frame
+            example += rows * self.features.width * self.features.dtype.itemsize
+            if self.features.spec.dtype == "int8":
+                example += 4 * rows  # feature_scale
+        return self.batch_size * example
+
     def state_dict(self) -> dict[str, Any]:
         """Epoch, number of its batches handed out, and what the order is made of; plain values."""
         return {"epoch": self.epoch, "batch": self.batch, "plan": self._plan_identity()}
@@ -255,11 +297,17 @@ class WindowLoader:
         return _EpochBatches(self.entries, plan, self.spec, self.crop, *place)
 
     def __iter__(self) -> Iterator[Batch]:
-        """The batches that remain of this epoch. Raises DatasetError naming a broken clip."""
+        """The batches that remain of this epoch.
+
+        Raises:
+            DatasetError: a clip is broken; names it.
+            WorkerError: a worker process has died or could not be started.
+            SharedMemoryError: a worker has no room for its batch.
+        """
         self._begin()
         if self.num_workers:
             gc.collect()  # workers are forked: an open film that only they would throw away waits there for its threads
-        batches = DataLoader(
+        loader = DataLoader(
             self._epoch_batches(),
             batch_size=None,
             collate_fn=_as_is,
@@ -269,11 +317,39 @@ class WindowLoader:
             # Its own generator: DataLoader would draw from the global one, and a resumed run from another place of it.
             generator=torch.Generator().manual_seed(self.seed),
         )
+        if not self.num_workers:
+            yield from self._counted(iter(loader))
+            return
+        with starting_workers():
+            batches = iter(loader)
+        with telling_stalls(worker_pids()):
+            try:
+                yield from self._counted(self._received(batches))
+            finally:
+                wake_stopped()  # or the loader waits for them when it is thrown away
+
+    def _received(self, batches: Iterator) -> Iterator:
+        """What workers send; a signal is answered at once while nothing comes (see lit.interrupt)."""
+        while True:
+            try:
+                with WAIT.waiting():
+                    batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError as error:
+                death = explain_death(error)
+                if death is None:
+                    raise
+                raise death from error
+            yield batch
+
+    def _counted(self, batches: Iterator) -> Iterator[Batch]:
+        """Count batches as they are handed out, and the time that was waited for them."""
         asked = time.perf_counter()
         for batch in batches:
             self.wait_seconds += time.perf_counter() - asked
             if isinstance(batch, _Failure):
-                raise DatasetError(batch.message)
+                raise batch.kind(batch.message)
             self.batch += 1
             yield batch
             asked = time.perf_counter()

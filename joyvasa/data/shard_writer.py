@@ -32,7 +32,7 @@ from joyvasa.data.shards import (
     open_dataset,
 )
 from joyvasa.io.audio import LOUDEST, encode_flac
-from joyvasa.io.files import replacing
+from joyvasa.io.files import remove_leftovers, replacing, temporary_beside
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME, MotionStats, check_motion
 
 # A dot would end the key in WebDataset, and leading underscores mark its own metadata.
@@ -60,8 +60,9 @@ class Shard:
 
     def __init__(self, folder: Path, file: str):
         self.folder, self.file = folder, file
-        self.temporary = folder / f"{file}.tmp"
+        self.temporary = temporary_beside(folder / file)
         self.temporary.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(self.temporary.parent, once=True)
         self.rows: list[dict[str, Any]] = []
         self.stream = open(self.temporary, "wb")  # noqa: SIM115
         # Time and owner are fixed so that equal content is equal bytes.
@@ -256,6 +257,7 @@ def _clear(folder: Path) -> None:
     if (folder / DESCRIPTION).exists():
         raise DatasetError(f"{folder / DESCRIPTION}: a dataset is there already; choose another folder or remove it")
     for group in GROUPS:
+        remove_leftovers(folder / group)
         for path in (folder / group).glob("*"):
             if SHARD.fullmatch(path.name):
                 path.unlink()

@@ -26,7 +26,7 @@ import torch
 from scipy.ndimage import gaussian_filter1d
 from scipy.signal import find_peaks
 
-from joyvasa.eval.bootstrap import Estimate, Score, divide, interval, join_notes, resample_weights
+from joyvasa.eval.bootstrap import Estimate, Score, divide, draw_resamples, interval, join_notes
 from joyvasa.eval.motion import as_other_voice
 from joyvasa.eval.reference import POSE, ClipMotion, MotionReference
 from joyvasa.models.mel import log_mel
@@ -202,9 +202,10 @@ def beat_scores(
     )
     if not any(heard):
         return {name: Score(np.nan, np.nan, np.nan, 0, note or "no clip") for name in NAMES}
-    weights = resample_weights([clip.key for (clip, _), hears in zip(pairs, heard, strict=True) if hears], seed)
+    keys = [clip.key for (clip, _), hears in zip(pairs, heard, strict=True) if hears]
+    resamples = draw_resamples(keys, seed, "voice")
     estimates = _estimates([each for each, hears in zip(terms, heard, strict=True) if hears])
-    return {name: interval(estimate, weights, sum(heard), note) for name, estimate in estimates.items()}
+    return {name: interval(estimate, resamples, sum(heard), note) for name, estimate in estimates.items()}
 
 
 def beat_rows(

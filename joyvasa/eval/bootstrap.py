@@ -3,6 +3,10 @@
 A metric's per-clip terms are computed once; its *estimate* maps weights (R, N) on the N clips to values (R,). Weights
 of one give the score, weights drawn by the bootstrap give its interval, all resamples in one matrix product.
 
+Below LEAST_FOR_INTERVAL voices there is no interval. A bootstrap of so few repeats the same values: measured on normal
+and on exponential values, its 95 % interval holds the true mean in 50 of 100 cases of two voices, 73 of three, 79 of
+four, 80 of five, 89 of ten and 93 of twenty; of one voice it is the value itself.
+
 Shape suffixes: R resamples, N clips.
 """
 
@@ -19,11 +23,13 @@ Estimate = Callable[[Array], Array]
 RESAMPLES = 1000
 CONFIDENCE = 0.95
 TABLE_WIDTH = 120
+LEAST_FOR_INTERVAL = 5  # voices, films or speakers below which there is no interval, and nothing is told apart
 
 
 @dataclass(frozen=True)
 class Score:
-    """A value with the bounds of its 95 % interval; `n` clips entered; NaN always comes with a `note`."""
+    """A value with the bounds of its 95 % interval; `n` clips entered; NaN always comes with a `note`, also NaN bounds
+    of a value that is none."""
 
     value: float
     low: float
@@ -40,6 +46,33 @@ def resample_weights(keys: Sequence[str], seed: int, resamples: int = RESAMPLES)
     voices, voice_of_clip = np.unique(np.asarray(keys), return_inverse=True)
     draws = np.random.default_rng(seed).multinomial(len(voices), np.full(len(voices), 1 / len(voices)), size=resamples)
     return draws[:, voice_of_clip].astype(np.float64)
+
+
+@dataclass(frozen=True, eq=False)
+class Resamples:
+    """Draws of independent units.
+
+    Attributes:
+        weights_RN: how often each clip is drawn, as `resample_weights` gives it.
+        units: how many independent units there are.
+        unit: what they are called, in the singular: "voice", "film", "speaker" or "clip".
+    """
+
+    weights_RN: Array
+    units: int
+    unit: str
+
+
+def draw_resamples(keys: Sequence[str], seed: int, unit: str) -> Resamples:
+    """Draw units (distinct keys) with replacement, see `resample_weights`."""
+    return Resamples(resample_weights(keys, seed), len(set(keys)), unit)
+
+
+def too_few(units: int, unit: str) -> str:
+    """Why there is no interval of so few units; empty where there are enough."""
+    if units >= LEAST_FOR_INTERVAL:
+        return ""
+    return f"no interval: {units} {unit}{'' if units == 1 else 's'} (expected {LEAST_FOR_INTERVAL} or more)"
 
 
 def mean_of(values_N: Array) -> Estimate:
@@ -59,14 +92,19 @@ def divide(numerator: Array, denominator: Array) -> Array:
     return np.divide(numerator, denominator, out=np.full(np.shape(numerator), np.nan), where=denominator > 0)
 
 
-def interval(estimate: Estimate, weights_RN: Array, n: int, note: str = "") -> Score:
+def interval(estimate: Estimate, resamples: Resamples, n: int, note: str = "") -> Score:
     """The estimate at equal weights and its percentile interval over the resamples.
 
-    Resamples where it is undefined are left out of the percentiles and counted in the note.
+    Resamples where it is undefined are left out of the percentiles and counted in the note. Of fewer units than
+    LEAST_FOR_INTERVAL, or fewer clips that entered, the bounds are NaN, and the note says why.
     """
+    weights_RN = resamples.weights_RN
     value = float(estimate(np.ones((1, weights_RN.shape[1])))[0])
     if not np.isfinite(value):
         return Score(np.nan, np.nan, np.nan, n, note or "undefined on these clips")
+    few = too_few(min(n, resamples.units), resamples.unit)
+    if few:
+        return Score(value, np.nan, np.nan, n, join_notes(note, few))
     drawn = estimate(weights_RN)
     defined = drawn[np.isfinite(drawn)]
     if len(defined) < len(drawn):
@@ -96,8 +134,8 @@ def paired_difference(per_clip_a: Array, per_clip_b: Array, seed: int) -> Score:
     note = f"{left_out} clips without a value in both left out" if left_out else ""
     if len(difference) == 0:
         return Score(np.nan, np.nan, np.nan, 0, join_notes("no clip has both values", note))
-    weights = resample_weights([str(i) for i in range(len(difference))], seed)
-    return interval(mean_of(difference), weights, len(difference), note)
+    resamples = draw_resamples([str(i) for i in range(len(difference))], seed, "clip")
+    return interval(mean_of(difference), resamples, len(difference), note)
 
 
 def table(rows: Mapping[str, Mapping[str, Score]]) -> str:
@@ -131,7 +169,7 @@ def _cell(score: Score | None) -> str:
     if np.isnan(score.value):
         return "-"
     value, low, high = (f"{round(each, 2) + 0.0:.2f}" for each in (score.value, score.low, score.high))  # no -0.00
-    return f"{value} [{low}, {high}]"
+    return value if np.isnan(score.low) or np.isnan(score.high) else f"{value} [{low}, {high}]"
 
 
 def _notes(rows: Mapping[str, Mapping[str, Score]]) -> list[str]:

@@ -32,12 +32,12 @@ from joyvasa.eval.bootstrap import (
     Estimate,
     Score,
     divide,
+    draw_resamples,
     interval,
     join_notes,
     mean_of,
     paired_difference,
     ratio_of,
-    resample_weights,
     table,
 )
 from joyvasa.eval.jackknife import jackknifed
@@ -167,21 +167,21 @@ def _pooled_boundary(sums: Array) -> Estimate:
 
 def score(clips: Sequence[ClipMotion], reference: MotionReference, seed: int) -> dict[str, Score]:
     """Every metric with its 95 % interval over voices: percentile bootstrap, 1000 resamples drawn from `seed`; of the
-    Fréchet distance, which a resample with its repeated clips moves up, jackknife.
+    Fréchet distance, which a resample with its repeated clips moves up, jackknife. Of few voices there is no interval.
 
     A metric that the clips cannot give (no phones, no joins, too few windows) is NaN with a note that says why.
     Raises ValueError for no clip.
     """
     if not clips:
         raise ValueError("no clip to score: is the validation split empty?")
-    weights = resample_weights([clip.key for clip in clips], seed)
+    resamples = draw_resamples([clip.key for clip in clips], seed, "voice")
     scores = {
-        name: interval(estimate, weights, n, note)
+        name: interval(estimate, resamples, n, note)
         for name, (estimate, n, note) in _estimates(_terms(clips, reference)).items()
     }
     spread, note = distribution.diversity(clips, reference)
     missing = Score(np.nan, np.nan, np.nan, len(clips), note)
-    scores["diversity"] = missing if spread is None else interval(spread, weights, len(clips), note)
+    scores["diversity"] = missing if spread is None else interval(spread, resamples, len(clips), note)
     distance, note = distribution.frechet_motion(clips, reference)
     missing = Score(np.nan, np.nan, np.nan, len(clips), note)
     scores["frechet_motion"] = missing if distance is None else jackknifed(distance, [clip.key for clip in clips])

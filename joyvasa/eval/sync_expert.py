@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from joyvasa.eval.bootstrap import Estimate, Score, divide, interval, mean_of, resample_weights
+from joyvasa.eval.bootstrap import Estimate, Score, divide, draw_resamples, interval, mean_of
 from joyvasa.eval.reference import ClipMotion
 from joyvasa.eval.sync import ClipSync, SyncScore, clip_sync, lower_median
 from joyvasa.models.sync_expert import SyncExpert
@@ -90,10 +90,10 @@ class Judge:
         reason = f"unpaired, or under {self.least_frames} frames"
         note = f"{missing} of {len(found)} clips left out: {reason}" if missing else ""
         estimates = (mean_of(confidence), _pooled_offset(curves, self.max_shift))
-        weights = resample_weights(keys, seed)
+        resamples = draw_resamples(keys, seed, "voice")
         counted = len(found) - missing
         return {
-            name: interval(each, weights, counted, note) for name, each in zip(METRICS, estimates, strict=True)
+            name: interval(each, resamples, counted, note) for name, each in zip(METRICS, estimates, strict=True)
         }  # fmt: skip
 
     def rows(

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from joyvasa.eval.bootstrap import Score, interval, mean_of, resample_weights
+from joyvasa.eval.bootstrap import Score, draw_resamples, interval, mean_of
 from joyvasa.eval.sync import SyncScore
 from joyvasa.eval.sync_expert import Judge, discounted_confidence
 from joyvasa.motion import SAMPLES_PER_FRAME
@@ -50,11 +50,11 @@ class ShiftStudy:
         found, within_1: share of clips whose offset is the planted one, is so to a frame. confidence:
         `discounted_confidence`. best: confidence at the best shift. distance: at no shift.
         """
-        weights = resample_weights(self.speakers, seed)
+        resamples = draw_resamples(self.speakers, seed, "speaker")
         size_K = np.abs(self.shifts_K)
 
         def mean(values_N: Array) -> Score:
-            return interval(mean_of(values_N), weights, len(values_N))
+            return interval(mean_of(values_N), resamples, len(values_N))
 
         def row(chosen_K: Array) -> dict[str, Score]:
             wrong = self.error_NK[:, chosen_K]
@@ -76,8 +76,8 @@ class ShiftStudy:
 
     def rows_by_shift(self, seed: int) -> list[Score]:
         """`confidence` of every planted shift, in order."""
-        weights = resample_weights(self.speakers, seed)
-        return [interval(mean_of(values_N), weights, len(values_N)) for values_N in self.confidence_NK.T]
+        resamples = draw_resamples(self.speakers, seed, "speaker")
+        return [interval(mean_of(values_N), resamples, len(values_N)) for values_N in self.confidence_NK.T]
 
 
 def study_shifts(judge: Judge, clips: Sequence[StudyClip], *, frames: int, shifts: Sequence[int]) -> ShiftStudy:

@@ -12,6 +12,7 @@ import numpy as np
 from joyvasa.faces.crop import CropSpec, crop, crop_transform, face_square, invert, move_points
 from joyvasa.faces.face import Detector, Face
 from joyvasa.faces.ratios import LANDMARKS
+from joyvasa.io.files import named_in_utf8
 from joyvasa.onnx_files import checked_file, providers
 
 ENTRY, FILE = "liveportrait", "landmark.onnx"
@@ -26,7 +27,8 @@ class DenseDetector:
         import onnxruntime
 
         path = checked_file(ENTRY, FILE)
-        self._session = onnxruntime.InferenceSession(str(path), providers=providers())
+        with named_in_utf8(path) as name:
+            self._session = onnxruntime.InferenceSession(str(name), providers=providers())
         outputs = self._session.get_outputs()
         if len(outputs) <= POINTS_OUTPUT or outputs[POINTS_OUTPUT].shape[-1] != 2 * LANDMARKS:
             raise ValueError(f"{path}: not LivePortrait's landmark network; pull or import {ENTRY} again")

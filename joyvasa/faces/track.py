@@ -1,7 +1,8 @@
-"""One face followed through a video: detection, overlap from frame to frame, gaps filled, jitter smoothed away.
+"""One face followed through a video: detection, overlap from frame to frame, short gaps filled, jitter smoothed away.
 
-Frames are taken one by one and not kept. Smoothing looks as far ahead as back (zero phase): a running mean would leave
-the crop behind a moving head. Shape suffixes: T frames, N landmarks.
+Where the face is not seen for long it is gone (gaps.py), and nothing is to be painted there. Frames are taken one by
+one and not kept. Smoothing looks as far ahead as back (zero phase): a running mean would leave the crop behind a moving
+head. Shape suffixes: T frames, N landmarks.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from scipy.ndimage import gaussian_filter1d, median_filter
 
 from joyvasa.faces.choose import choose_face
 from joyvasa.faces.crop import face_square
-from joyvasa.faces.face import Detector, Face, check_image, overlap
+from joyvasa.faces.face import Detector, Face, check_image
+from joyvasa.faces.follow import Follower
+from joyvasa.faces.gaps import find_gaps
 
 THUMBNAIL = (48, 48)
 CUT_LEVEL = 28.0  # mean grey levels between thumbnails: lively heads stayed below 21, cuts were above 34
@@ -30,30 +33,40 @@ FALSE_SHIFT, FALSE_GROWTH = 0.4, 0.2
 
 @dataclass(eq=False)
 class Segment:
-    """Frames [start, stop) of one shot. sought: where the detector looked. found: frame -> face, where it was seen."""
+    """Frames [start, stop) of one shot.
+
+    sought: where the detector looked. found: frame -> face, where it was seen. too_small: the largest face that was
+    left out for its size.
+    """
 
     start: int
     stop: int
     found: dict[int, Face] = field(default_factory=dict)
     sought: set[int] = field(default_factory=set)
+    too_small: Face | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """faces: one for every frame, with `square` set. segments: the shots, as ranges of frames.
+    """What became of one face in a video.
 
-    sought, missed: frames in which the detector looked, and in which it did not see this face (filled in).
+    faces: one for every frame, with `square` set. segments: the shots, as ranges of frames. gaps: the frames in which
+    the face is gone, none of which crosses a shot's end; their `faces` only say where a crop would be.
+    sought, missed: frames in which the detector looked, and in which it did not see this face. filled: those of them
+    that lie outside the gaps.
     """
 
     faces: list[Face]
     segments: tuple[range, ...]
+    gaps: tuple[range, ...]
     sought: int
     missed: int
+    filled: int
 
     @property
     def note(self) -> str:
         shots = f", {len(self.segments)} shots" if len(self.segments) > 1 else ""
-        return f"{len(self.faces)} frames{shots}; face sought in {self.sought}, filled in for {self.missed}"
+        return f"{len(self.faces)} frames{shots}; face sought in {self.sought}, filled in for {self.filled}"
 
 
 def track_faces(
@@ -63,30 +76,58 @@ def track_faces(
     wanted: int | None,
     every: int,
     smoothing_frames: float,
+    longest_gap: float,
     where: str,
 ) -> Track:
     """Follow one face through uint8 RGB (H, W, 3) frames of one size.
 
-    wanted: which face at the start of each shot, counted from the left from 1; None: the largest. every: frames from
-    one detection to the next. smoothing_frames: standard deviation of the Gaussian over time; 0: none.
-    Raises ValueError, naming `where`, for a video without frames, and for a shot in which the face is never seen.
+    Args:
+        frames: of the video, in order.
+        detector: finds the faces of one frame.
+        wanted: which face at the start of each shot, counted from the left from 1; None: the largest.
+        every: frames from one detection to the next.
+        smoothing_frames: standard deviation of the Gaussian over time; 0: none.
+        longest_gap: frames for which the face may be unseen, by the detections, and is filled in; where it is unseen
+            for longer, and in shots without it, it is gone.
+        where: the video's name, for errors.
+
+    Returns:
+        The track.
+
+    Raises:
+        ValueError: naming `where`, for a video without frames, and for one in which the face is never seen.
     """
     segments = follow(frames, detector, wanted=wanted, every=every, where=where)
     if not segments:
         raise ValueError(f"{where}: no frame (expected at least one)")
+    if not any(segment.found for segment in segments):
+        too_small = [segment.too_small for segment in segments if segment.too_small is not None]
+        if too_small:
+            choose_face([max(too_small, key=lambda face: face.area)], None, where)  # raises, saying how small
+        lacking = "no face" if wanted is None else f"no {wanted} faces at once"
+        raise ValueError(
+            f"{where}: {lacking} seen in the video by {detector.name}; use a video in which the face looks towards "
+            "the camera"
+        )
     faces: list[Face] = []
+    gaps: list[range] = []
+    unplaced = 0  # frames at the video's start, in shots without the face, that take the first place it is seen at
     for segment in segments:
-        if not segment.found:
-            shot = f"frames {segment.start} to {segment.stop - 1}" if len(segments) > 1 else "the video"
-            lacking = "no face" if wanted is None else f"no {wanted} faces at once"
-            raise ValueError(
-                f"{where}: {lacking} seen in {shot} by {detector.name}; cut such shots out, or use a video in which "
-                "the face looks towards the camera"
-            )
-        faces += fill(segment, smoothing_frames)
-    sought = sum(len(each.sought) for each in segments)
-    missed = sought - sum(len(each.found) for each in segments)
-    return Track(faces, tuple(range(each.start, each.stop) for each in segments), sought, missed)
+        length = segment.stop - segment.start
+        missing = find_gaps(range(segment.start, segment.stop), segment.sought, segment.found, longest_gap)
+        gaps += missing
+        if segment.found:
+            faces += fill(segment, missing, smoothing_frames)
+        elif faces:
+            faces += [faces[-1]] * length
+        else:
+            unplaced += length
+    faces = [faces[0]] * unplaced + faces
+    sought = sum(len(segment.sought) for segment in segments)
+    missed = set().union(*(segment.sought - segment.found.keys() for segment in segments))
+    filled = missed.difference(*gaps)
+    shots = tuple(range(segment.start, segment.stop) for segment in segments)
+    return Track(faces, shots, tuple(gaps), sought, len(missed), len(filled))
 
 
 def follow(
@@ -99,19 +140,22 @@ def follow(
     if every < 1:
         raise ValueError(f"every={every} frames (expected at least 1)")
     segments: list[Segment] = []
+    follower = Follower(wanted, same_face=SAME_FACE, lost_frames=LOST_FRAMES)
     due = 0
     for index, frame, opens, closes in in_shots(frames, where):
         if opens:
             segments.append(Segment(index, index))
+            follower = Follower(wanted, same_face=SAME_FACE, lost_frames=LOST_FRAMES)
             due = index
         shot = segments[-1]
         shot.stop = index + 1
         if index >= due or closes:
             shot.sought.add(index)
-            face = _same(detector.detect(frame), shot.found, index, wanted, f"{where}, frame {index}")
-            if face is not None:
-                shot.found[index] = face
+            if follower.look(index, detector.detect(frame)):
                 due = index + every
+        if closes:
+            shot.found = follower.sightings()
+            shot.too_small = follower.too_small
     return segments
 
 
@@ -149,17 +193,6 @@ class Shots:
         return [] if before is None else [(self._index - 1, before[0], before[2], True)]
 
 
-def _same(seen: list[Face], found: dict[int, Face], index: int, wanted: int | None, where: str) -> Face | None:
-    """Which of the faces seen is the one followed; None where it is not among them."""
-    last = next(reversed(found), None)
-    if last is None or index - last > LOST_FRAMES:
-        return choose_face(seen, wanted, where) if len(seen) >= (wanted or 1) else None
-    if not seen:
-        return None
-    nearest = max(seen, key=lambda face: overlap(face, found[last]))
-    return nearest if overlap(nearest, found[last]) >= SAME_FACE else None
-
-
 def _thumbnail(frame: np.ndarray) -> np.ndarray:
     small = cv2.resize(frame, THUMBNAIL, interpolation=cv2.INTER_AREA)
     return cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
@@ -180,20 +213,35 @@ def _is_cut(one: np.ndarray, other: np.ndarray) -> bool:
     return float((one * other).sum()) < SAME_SCENE * float(np.sqrt(np.square(one).sum() * np.square(other).sum()))
 
 
-def fill(segment: Segment, smoothing_frames: float) -> list[Face]:
+def fill(segment: Segment, gaps: Sequence[range], smoothing_frames: float) -> list[Face]:
     """A face for every frame of a segment: between detections on a straight line, before and after them standing still.
 
-    Landmarks are filled in and not smoothed: a blink is shorter than any smoothing that helps the crop.
+    Landmarks are filled in and not smoothed: a blink is shorter than any smoothing that helps the crop. The path is
+    smoothed between the gaps alone: where the face comes back says nothing about how it left.
     """
     at, seen = list(segment.found), list(segment.found.values())
+    rows_L8 = np.array([numbers(face) for face in seen])
     times_T = np.arange(segment.start, segment.stop)
-    tracks = path_of(times_T, np.array(at), np.array([numbers(face) for face in seen]), smoothing_frames)
+    path_T8 = np.full((len(times_T), rows_L8.shape[1]), np.nan)
+    for stretch in _stretches(segment, gaps):
+        inside = [place for place, index in enumerate(at) if index in stretch]
+        path = path_of(np.array(stretch), np.array(at)[inside], rows_L8[inside], smoothing_frames)
+        path_T8[stretch.start - segment.start : stretch.stop - segment.start] = path
+    known = ~np.isnan(path_T8[:, 0])
+    path_T8 = between(times_T, times_T[known], path_T8[known])
     landmarks = _landmarks(times_T, at, seen)
     scores = between(times_T, at, np.array([[face.score] for face in seen]))[:, 0]
     return [
         _face(row, float(score), seen[0].detector, None if landmarks is None else landmarks[index])
-        for index, (row, score) in enumerate(zip(tracks, scores, strict=True))
+        for index, (row, score) in enumerate(zip(path_T8, scores, strict=True))
     ]
+
+
+def _stretches(segment: Segment, gaps: Sequence[range]) -> list[range]:
+    """The parts of a segment that lie between its gaps."""
+    starts = [segment.start, *(gap.stop for gap in gaps)]
+    stops = [*(gap.start for gap in gaps), segment.stop]
+    return [range(start, stop) for start, stop in zip(starts, stops, strict=True) if start < stop]
 
 
 def path_of(times_T: np.ndarray, at_L: np.ndarray, rows_L8: np.ndarray, smoothing_frames: float) -> np.ndarray:

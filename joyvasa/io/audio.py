@@ -1,26 +1,189 @@
-"""Voices in, any sound file or video -> 16 kHz mono float32; FLAC in memory; files replaced only when whole.
+"""Recordings in: any audio file, or the audio of a video, as samples.
 
-soundfile decodes what libsndfile knows (wav, flac, ogg, mp3, aiff); PyAV takes what it refuses (mp4, m4a, webm, wma).
-Everything is read by blocks.
+`open_audio` is the one way in which the project opens audio: the motion, the audio of the video that is written,
+preprocessing, evaluation and the page all read what it gives. `load_audio` and `load_sound` hold it in memory,
+`joyvasa.io.video_sound` reads it beside the frames of a video.
+
+FFmpeg decodes (PyAV), libsndfile what FFmpeg refuses. `survey_audio` looks at all of a recording to decide which track
+is read, how its channels are mixed, and how long it is. Pauses by the time stamps of the file are kept.
 """
 
 from __future__ import annotations
 
-import io
-import os
+import math
 from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import soxr
 
+from joyvasa.io.audio_clock import Clock, in_place, joined
+from joyvasa.io.audio_mix import Mix
+from joyvasa.io.audio_survey import LOUDEST, AudioFacts, survey_audio
+from joyvasa.io.audio_tracks import Broken, NoDecoder, NoSound, Piece, decode_soundfile, decode_track
+from joyvasa.io.flac import PCM_SCALE, decode_flac, encode_flac, pcm16
+from joyvasa.io.timeline import COVER_PICTURE, first_frame, opened
 from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME
 
-BLOCK_SECONDS = 10
-PCM_SCALE = 32_768
-LOUDEST = 16.0  # decoders overshoot 1 a little; integers stored as floats overshoot it by thousands
+__all__ = [
+    "LOUDEST",
+    "PCM_SCALE",
+    "AudioFacts",
+    "AudioReader",
+    "NoDecoder",
+    "NoSound",
+    "Sound",
+    "decode_flac",
+    "encode_flac",
+    "fit_frames",
+    "load_audio",
+    "load_sound",
+    "open_audio",
+    "pcm16",
+    "read_audio",
+    "survey_audio",
+]
+
+MOST_CHANNELS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """samples: float32 in [-1, 1] at `rate` Hz, (N,) from `read_audio`, (N, 1 or 2 channels) from `load_sound`.
+    notes: what is to be said of the recording, each a sentence with the file's name."""
+
+    samples: np.ndarray
+    rate: int
+    notes: tuple[str, ...] = ()
+
+
+class AudioReader:
+    """A recording that is open. facts: what was found out about it."""
+
+    def __init__(self, facts: AudioFacts, pieces: Iterator[Piece], clock: Clock):
+        self.facts = facts
+        self._pieces = pieces
+        self._clock = clock
+
+    def blocks(self, rate: int, channels: int) -> Iterator[np.ndarray]:
+        """The samples, once, float32 (n, channels) within [-1, 1] at `rate` Hz; channels: 1 or 2. Memory is flat."""
+        mixed = (
+            (piece.stamp, piece.rate, self._mix(piece).apply(piece.samples_NC, channels)) for piece in self._pieces
+        )
+        return _resampled(joined(in_place(mixed, self._clock)), rate, channels)
+
+    def mono_blocks(self) -> Iterator[np.ndarray]:
+        """The samples as a speech encoder hears them: (n,) at 16 kHz."""
+        for block in self.blocks(SAMPLE_RATE, 1):
+            yield block[:, 0]
+
+    def _mix(self, piece: Piece) -> Mix:
+        return self.facts.mixes.get(piece.layout) or Mix()
+
+
+@contextmanager
+def open_audio(path: Path | str, *, align: bool = False, bounded: bool = True) -> Iterator[AudioReader]:
+    """Open a recording, or the audio of a video.
+
+    Args:
+        path: any file that FFmpeg or libsndfile can read.
+        align: True: sample 0 is heard with the video's first frame; silence stands before audio that begins later, and
+            audio before that frame is left out. False: sample 0 is the first sample of the track. Without video both
+            are the same.
+        bounded: leave out pauses by time stamps that are too long to be believed. False for readers that stop at the
+            end of the video.
+
+    Yields:
+        A reader. Its pauses are as long as the time stamps say.
+
+    Raises:
+        FileNotFoundError; NoSound for no audio track or no samples; NoDecoder naming the track; Damaged; ValueError for
+        what is no audio, NaN, or samples far beyond full scale. All name the file.
+    """
+    path = Path(path)
+    facts = survey_audio(path)
+    origin = _first_frame_seconds(path) if align and facts.track is not None else None
+    clock = Clock(origin, restarts=facts.chained, bounded=bounded)
+    if facts.track is None:
+        pieces = decode_soundfile(path)
+    else:
+        pieces = decode_track(path, facts.track, Broken())
+    with closing(pieces):
+        yield AudioReader(facts, pieces, clock)
+
+
+def _first_frame_seconds(path: Path) -> Fraction | None:
+    """When the video's first frame is shown, by the file's clock; None for a file without video."""
+    with opened(path) as container:
+        stream = container.streams.best("video")
+        if stream is None or int(stream.disposition) & COVER_PICTURE:
+            return None
+        start = Fraction((stream.start_time or 0) * stream.time_base)
+        decodable = stream.codec_context is not None
+    if not decodable:
+        return start
+    frame = first_frame(path)
+    return Fraction(0) if frame.pts is None else frame.pts * frame.time_base
+
+
+def read_audio(path: Path | str) -> Sound:
+    """A recording as a speech encoder hears it, with notes: mono, 16 kHz, (samples,). Raises as `open_audio`."""
+    sound = load_sound(path, align=False, rate=SAMPLE_RATE, channels=1)
+    return Sound(sound.samples[:, 0], sound.rate, sound.notes)
+
+
+def load_audio(path: Path | str) -> np.ndarray:
+    """Audio of a file, whatever its container, rate and channels -> (samples,) float32 in [-1, 1], 16 kHz mono.
+
+    Channels are mixed as `choose_mix` says, the rate is changed by soxr HQ. Memory beyond the result is a few blocks,
+    so hours are fine. `read_audio` gives the notes too.
+
+    Raises:
+        FileNotFoundError, or ValueError naming the file: not audio, no audio track, no samples, not finite.
+    """
+    return read_audio(path).samples
+
+
+def load_sound(
+    path: Path | str,
+    *,
+    align: bool = True,
+    seconds: float | None = None,
+    rate: int | None = None,
+    channels: int | None = None,
+) -> Sound:
+    """The audio of a video or audio file; more than two channels are mixed to two. It is held in memory once.
+
+    Args:
+        path: of the file.
+        align: as in `open_audio`; False begins where `load_audio` begins.
+        seconds: where to stop; None: at the end.
+        rate: Hz; None keeps the file's own.
+        channels: 1 or 2; None keeps the file's own, at most 2.
+
+    Raises:
+        As `open_audio`.
+    """
+    with open_audio(path, align=align, bounded=not align or seconds is None) as audio:
+        facts = audio.facts
+        rate = rate or facts.rate
+        channels = channels or min(facts.channels, MOST_CHANNELS)
+        most = math.inf if seconds is None else math.ceil(seconds * rate)
+        expected = min(most, math.ceil(facts.seconds * rate) + 1)
+        size = channels * np.dtype(np.float32).itemsize
+        held = bytearray(size * int(expected))  # whole at once: growing may copy it
+        count = 0
+        for block in audio.blocks(rate, channels):
+            part = np.ascontiguousarray(block[: int(min(len(block), most - count))], np.float32)
+            held[size * count : size * (count + len(part))] = memoryview(part.reshape(-1).view(np.uint8))
+            count += len(part)
+            if count >= most:
+                break
+    samples = np.frombuffer(held, np.float32)[: count * channels].reshape(-1, channels)
+    return Sound(samples, rate, facts.notes)
 
 
 def fit_frames(audio: np.ndarray) -> tuple[np.ndarray, int]:
@@ -29,126 +192,24 @@ def fit_frames(audio: np.ndarray) -> tuple[np.ndarray, int]:
     return np.pad(audio, (0, frames * SAMPLES_PER_FRAME - len(audio))), frames
 
 
-def load_audio(path: Path | str) -> np.ndarray:
-    """Sound of a file, whatever its container, rate and channels -> (samples,) float32 in [-1, 1], 16 kHz mono.
-
-    Channels are averaged, the rate is changed by soxr HQ. Memory beyond the result is one block, so hours are fine.
-    Raises FileNotFoundError, or ValueError naming the file: not audio, no sound track, no samples, not finite.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such audio file; check the path")
-    if path.stat().st_size == 0:
-        raise ValueError(f"{path}: the file is empty (0 bytes); export or download it again")
-    samples = bytearray()  # grows in place: no second copy of a long recording at the end
-    for block in resampled(_mono_blocks(path), path):
-        samples += memoryview(np.ascontiguousarray(block, dtype=np.float32)).cast("B")
-    if not samples:
-        raise ValueError(f"{path}: the sound track holds no samples; export or download it again")
-    return np.frombuffer(samples, dtype=np.float32)
-
-
-def decode_flac(data: bytes, start: int = 0, stop: int | None = None) -> np.ndarray:
-    """Samples [start, stop) of a 16 kHz mono FLAC file held in memory -> float32. Raises ValueError."""
-    try:
-        with soundfile.SoundFile(io.BytesIO(data)) as sound:
-            if (sound.samplerate, sound.channels) != (SAMPLE_RATE, 1):
-                raise ValueError(
-                    f"FLAC of {sound.samplerate} Hz, {sound.channels} channels (expected {SAMPLE_RATE} Hz mono); "
-                    "write it with encode_flac"
-                )
-            stop = sound.frames if stop is None else stop
-            if not 0 <= start <= stop <= sound.frames:
-                raise ValueError(f"samples [{start}, {stop}) lie outside a FLAC of {sound.frames} samples")
-            sound.seek(start)
-            return sound.read(stop - start, dtype="float32")
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{len(data)} bytes are not a whole FLAC file: {error}") from error
+def _resampled(blocks: Iterable[tuple[int, np.ndarray]], rate: int, channels: int) -> Iterator[np.ndarray]:
+    """Blocks (rate in Hz, (n, channels)) -> blocks at `rate` within [-1, 1]; the rate of the blocks may change."""
+    stream = None
+    before = None
+    for own_rate, block in blocks:
+        if own_rate != before:
+            if stream is not None:
+                yield _clipped(stream.resample_chunk(np.empty((0, channels), np.float32), last=True), channels)
+            stream = None
+            if own_rate != rate:
+                stream = soxr.ResampleStream(own_rate, rate, channels, dtype="float32", quality="HQ")
+            before = own_rate
+        if stream is not None:
+            block = stream.resample_chunk(np.ascontiguousarray(block))
+        yield _clipped(block, channels)
+    if stream is not None:
+        yield _clipped(stream.resample_chunk(np.empty((0, channels), np.float32), last=True), channels)
 
 
-def encode_flac(audio: np.ndarray) -> bytes:
-    """Audio (samples,) in [-1, 1] -> 16 bit, 16 kHz mono FLAC. Raises ValueError for another shape or NaN.
-
-    Integers are made here (`pcm16`) because libsndfile scales by 32767 when writing and by 32768 when reading.
-    """
-    audio = _checked_audio(audio, "encode_flac")
-    buffer = io.BytesIO()
-    soundfile.write(buffer, pcm16(audio), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-    return buffer.getvalue()
-
-
-def pcm16(audio: np.ndarray) -> np.ndarray:
-    """Samples in [-1, 1] -> int16, of which libsndfile reads the same samples back."""
-    return np.clip(np.rint(audio * PCM_SCALE), -PCM_SCALE, PCM_SCALE - 1).astype(np.int16)
-
-
-def _checked_audio(audio: np.ndarray, where: str) -> np.ndarray:
-    audio = np.asarray(audio, dtype=np.float32)
-    if audio.ndim != 1 or not np.isfinite(audio).all():
-        raise ValueError(f"{where}: audio of shape {audio.shape} (expected finite mono samples (samples,))")
-    return audio
-
-
-def _mono_blocks(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """(rate in Hz, mono float32 block) after block, by soundfile, or by PyAV for what libsndfile does not know."""
-    try:
-        sound = soundfile.SoundFile(path)
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a file called .raw, which has no header to read
-        yield from _mono_blocks_av(path)
-        return
-    with sound:
-        try:
-            for block in sound.blocks(sound.samplerate * BLOCK_SECONDS, dtype="float32", always_2d=True):
-                yield sound.samplerate, block.mean(axis=1)
-        except soundfile.LibsndfileError as error:
-            raise ValueError(f"{path}: damaged audio ({error}); export or download it again") from error
-
-
-def _mono_blocks_av(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    import av
-
-    try:
-        with av.open(os.path.abspath(path)) as container:
-            if not container.streams.audio:
-                kind = container.format.long_name
-                raise ValueError(f"{path}: no sound track (it reads as {kind}); give a file with a voice")
-            for _, rate, block in mono_pieces(container.decode(container.streams.best("audio"))):
-                yield rate, block
-    except av.FFmpegError as error:
-        reason = f"not audio, or damaged ({error.strerror}); expected wav, flac, mp3, m4a, mp4, ..."
-        raise ValueError(f"{path}: {reason}") from error
-
-
-def mono_pieces(frames: Iterable) -> Iterator[tuple[Fraction | None, int, np.ndarray]]:
-    """PyAV's sound frames -> (seconds by the file's clock or None, rate in Hz, mono float32), channels averaged."""
-    import av
-
-    to_float, before = None, None
-    for frame in frames:
-        kind = frame.format.name, frame.layout.name, frame.sample_rate
-        if kind != before:  # broadcasts go from two channels to six and back
-            to_float, before = av.AudioResampler(format="fltp"), kind
-        for piece in to_float.resample(frame):
-            seconds = None if piece.pts is None else piece.pts * piece.time_base
-            yield seconds, piece.sample_rate, piece.to_ndarray().mean(axis=0)
-
-
-def resampled(blocks: Iterable[tuple[int, np.ndarray]], path: Path) -> Iterator[np.ndarray]:
-    """Blocks (rate in Hz, mono float32) -> checked blocks at 16 kHz within [-1, 1].
-
-    Raises ValueError naming the file: a rate that changes, NaN, samples far beyond full scale.
-    """
-    stream, rate = None, None
-    for block_rate, block in blocks:
-        if rate is None and block_rate != SAMPLE_RATE:
-            stream = soxr.ResampleStream(block_rate, SAMPLE_RATE, 1, dtype="float32", quality="HQ")
-        if rate not in (None, block_rate):
-            raise ValueError(f"{path}: the sample rate changes from {rate} to {block_rate} Hz; convert the file first")
-        rate = block_rate
-        if not np.isfinite(block).all():
-            raise ValueError(f"{path}: samples are NaN or infinite; export the file again")
-        if len(block) and np.abs(block).max() > LOUDEST:
-            raise ValueError(f"{path}: peak {np.abs(block).max():.0f} (expected within [-1, 1]); rescale the samples")
-        yield np.clip(stream.resample_chunk(block) if stream else block, -1.0, 1.0)
-    if stream:
-        yield np.clip(stream.resample_chunk(np.empty(0, np.float32), last=True), -1.0, 1.0)
+def _clipped(block: np.ndarray, channels: int) -> np.ndarray:
+    return np.clip(block, -1.0, 1.0).reshape(-1, channels)

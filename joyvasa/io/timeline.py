@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -17,6 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from joyvasa.io.colour import SdrConverter, colour_note, tags_of
+from joyvasa.io.deinterlace import DEINTERLACED, Decoded, deinterlaced, field_order_of, is_interlaced
 from joyvasa.motion import FPS
 
 NO_FILMS = ("concat", "hls", "dash", "image2")  # FFmpeg's formats that name or look for other files, and pictures
@@ -24,6 +26,7 @@ PICTURES = "_pipe"  # how FFmpeg's formats of single pictures end
 INDEXED = ("mov", "mp4", "matroska", "webm")  # elsewhere times in the file lead to wrong frames: they are counted
 UNINDEXED = ("vp8",)  # a packet of its may hold a frame that is never shown
 COVER_PICTURE = 1024  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC
+NEIGHBOURS = 1  # of a frame on either side, at which deinterlacing looks
 LEAD_FRAMES = 16  # the most by which frames are stored out of the order in which they are shown
 GUESSED_FRAMES = 4  # at the start of an MPEG film cut out of another, for which FFmpeg may guess times
 # Without an index, FFmpeg takes a clock that was set back for one whose 33 bits overflowed, and adds them: a day.
@@ -34,7 +37,8 @@ MISSING_SECONDS = 1.0  # before the end that a Matroska file states, from which 
 MISSING_FRAMES = 2  # that an AVI's header may count too many: frames that only say "the same again" are not decoded
 # How films begin: a file that begins so and cannot be opened has lost its index, or the rest of its head.
 BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")  # mp4 and mov, behind 4 bytes of length
-HEADS = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", b"\x00\x00\x01\xba", b"0&\xb2u")  # mkv, avi, flv, mpg, wmv
+MPEG_HEAD = b"\x00\x00\x01\xba"
+HEADS = (b"\x1aE\xdf\xa3", b"RIFF", b"FLV", MPEG_HEAD, b"0&\xb2u")  # mkv, avi, flv, mpg, wmv
 
 
 class Damaged(ValueError):
@@ -46,7 +50,8 @@ class Timeline:
     """When frames are shown. shown: int64 (frames,), rising, in `time_base`; timed: False where the file has no times
     and frames are only counted; seekable: whether a frame can be found by its time; fps: as the file says, or None;
     width, height: as shown, upright and of square pixels; rotation: degrees counter-clockwise; aspect: a stored pixel's
-    width by its height, before that turn."""
+    width by its height, before that turn; notes: what the first frame shows to be done to the pixels (tone-mapping,
+    deinterlacing), in words, empty for an ordinary film."""
 
     shown: np.ndarray
     time_base: Fraction
@@ -58,6 +63,7 @@ class Timeline:
     rotation: int
     aspect: Fraction
     has_sound: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def since(self) -> np.ndarray:
@@ -85,7 +91,7 @@ def opened(path: Path) -> Iterator:
         raise ValueError(f"{path}: the file is empty (0 bytes); export or download it again")
     try:
         # An absolute path: FFmpeg takes what stands before a colon in "take 1:2.mp4" for a protocol.
-        container = av.open(os.path.abspath(path))
+        container = av.open(os.path.abspath(path), format=_format_by_content(path))
     except av.FFmpegError as error:
         if _begins_like_a_film(path):
             raise Damaged(f"{path}: damaged: its index or head is missing ({error.strerror}); export again") from error
@@ -98,6 +104,12 @@ def opened(path: Path) -> Iterator:
             yield container
         except av.FFmpegError as error:
             raise Damaged(f"{path}: no video or sound, or damaged ({error.strerror}); export it again") from error
+
+
+def _format_by_content(path: Path) -> str | None:
+    """The format where FFmpeg would believe the ending of the name more than the content; None leaves it to FFmpeg."""
+    with path.open("rb") as file:
+        return "mpeg" if file.read(len(MPEG_HEAD)) == MPEG_HEAD else None
 
 
 def _begins_like_a_film(path: Path) -> bool:
@@ -131,7 +143,7 @@ def timeline(path: Path) -> Timeline:
         seekable = seekable and stream.codec_context.name not in UNINDEXED
         times = _packet_times(container, stream, path) if seekable else _frame_times(container, stream, path)
         timed = bool(times) and None not in times
-        first = first_frame(path)
+        first, notes = _first_frame(path)
         if timed and first.pts is not None:
             times = [time for time in times if time >= first.pts]
         aspect = _aspect(stream)
@@ -149,16 +161,29 @@ def timeline(path: Path) -> Timeline:
             rotation=first.rotation % 360,
             aspect=aspect,
             has_sound=container.streams.best("audio") is not None,
+            notes=notes,
         )
 
 
 def first_frame(path: Path):
-    """PyAV's, of a film opened anew: where clocks overflow or edits repeat, no seek finds it. Raises as `timeline`."""
+    """PyAV's first frame of a film that is opened anew. Raises as `timeline`."""
+    return _first_frame(path)[0]
+
+
+def _first_frame(path: Path) -> tuple[Any, tuple[str, ...]]:
+    """PyAV's, and what is done to it, of a film opened anew: where clocks overflow or edits repeat, no seek finds it.
+    Raises as `timeline`."""
     with opened(path) as container:
-        frame = next(container.decode(picture_track(container, path)), None)
+        stream = picture_track(container, path)
+        tags = tags_of(stream.codec_context)  # before decoding, which may forget what the container says
+        frame = next(container.decode(stream), None)
         if frame is None:
             raise Damaged(f"{path}: the picture track holds no frame; export or download it again")
-        return frame
+        notes = [DEINTERLACED] if is_interlaced(frame, field_order_of(stream.codec_context)) else []
+        note = colour_note(tags_of(frame, tags))
+        if note is not None:
+            notes.append(note)
+        return frame, tuple(notes)
 
 
 def _in_order(times: list[int], seekable: bool) -> list[int]:
@@ -235,9 +260,12 @@ def _frame_times(container, stream, path: Path) -> list[int | None]:
     return times[: next((at for at in broken if at >= max(1, len(times) - LEAD_FRAMES)), None)]
 
 
-def frames_since(path: Path, times: Timeline, start: int, *, threads: int = 0) -> Iterator[tuple[int, np.ndarray]]:
-    """(number, frame) from frame `start` on, uint8 RGB (H, W, 3), as shown: upright, pixels square. threads: of the
-    decoder, 0 all there are.
+def frames_since(
+    path: Path, times: Timeline, start: int, *, threads: int = 0, tell: Callable[[str], None] | None = None
+) -> Iterator[tuple[int, np.ndarray]]:
+    """(number, frame) from frame `start` on, uint8 RGB (H, W, 3), as shown: upright, pixels square, deinterlaced, of
+    standard dynamic range. threads: of the decoder, 0 all there are. tell: called with a note of what is done to a
+    frame, the first time that it is done.
 
     Raises Damaged naming the file and the place: for a frame of the index that the decoder does not give, and for a
     broken one, whose tears those behind it inherit. HEVC, VP8 and VP9 tell only of frames that they cannot decode.
@@ -247,24 +275,40 @@ def frames_since(path: Path, times: Timeline, start: int, *, threads: int = 0) -
     shown, at, wanted = times.shown, -1, start
     with opened(path) as container:
         stream = picture_track(container, path)
+        converter = SdrConverter(tags_of(stream.codec_context), threads)
         stream.thread_type, stream.thread_count = "AUTO", threads
-        if times.seekable and start > LEAD_FRAMES:
-            container.seek(int(shown[start - LEAD_FRAMES]), stream=stream)
-        frames = _told(container.demux(stream))
+        if times.seekable and start > LEAD_FRAMES + NEIGHBOURS:
+            container.seek(int(shown[start - LEAD_FRAMES - NEIGHBOURS]), stream=stream)
+        frames = deinterlaced(_told(container.demux(stream)), field_order_of(stream.codec_context), threads)
+        told: set[str] = set()
         while wanted < len(shown):
             try:
-                frame, broken = next(frames, (None, False))
+                decoded = next(frames, None)
             except av.FFmpegError as error:
                 raise Damaged(f"{path}: damaged behind frame {at} ({error.strerror}); export it again") from error
-            at = len(shown) if frame is None else int(np.searchsorted(shown, frame.pts)) if times.seekable else at + 1
+            if decoded is None:
+                at = len(shown)
+            else:
+                at = int(np.searchsorted(shown, decoded.pts)) if times.seekable else at + 1
             if at > wanted:
                 raise Damaged(f"{path}: damaged: frame {wanted} of {len(shown)} is missing; export it again")
-            if broken:
+            if decoded.broken:
                 raise Damaged(f"{path}: damaged: the picture breaks at {times.since[at]:.2f} s; export it again")
             if at == wanted:
-                image = _square(frame.to_ndarray(format="rgb24"), times.aspect)
-                yield at, np.ascontiguousarray(np.rot90(image, frame.rotation // 90))
+                _tell(decoded, converter, told, tell)
+                image = _square(converter.convert(decoded.frame), times.aspect)
+                yield at, np.ascontiguousarray(np.rot90(image, decoded.rotation // 90))
                 wanted += 1
+
+
+def _tell(decoded: Decoded, converter: SdrConverter, told: set[str], tell: Callable[[str], None] | None) -> None:
+    """Pass on what is done to this frame, where it was not yet `told`."""
+    if tell is None:
+        return
+    for note in (DEINTERLACED if decoded.interlaced else None, converter.note(decoded.frame)):
+        if note is not None and note not in told:
+            told.add(note)
+            tell(note)
 
 
 def _told(packets: Iterable) -> Iterator[tuple[Any, bool]]:

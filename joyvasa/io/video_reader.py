@@ -1,21 +1,19 @@
-"""Films in: what a file holds, its frames with flat memory, forwards and backwards, and its own sound."""
+"""Films in: what a file holds, and its frames with flat memory, forwards and backwards."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, groupby
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from joyvasa.io.timeline import Timeline, frames_since, opened, timeline
+from joyvasa.io.timeline import Timeline, frames_since, timeline
 from joyvasa.motion import FPS
 
 CHUNK_BYTES = 64_000_000  # of frames held while a film is played backwards: 81 of 512 x 512, 10 of 1080p
-MOST_CHANNELS = 2
 FINEST_FPS = 1001  # average frame rates are brought to fractions of no larger denominator
 LARGEST_SLIP = 0.6  # frames from its place at a constant rate, above which the rate counts as variable
 
@@ -25,6 +23,7 @@ class VideoInfo:
     """width, height: pixels as shown (upright, square). fps, frames: as `read_frames` gives them, at a constant rate.
 
     variable: the file's own rate is not constant. rotation: degrees counter-clockwise by which frames were turned.
+    notes: what the first frame shows to be done to the pixels, as of Timeline.
     """
 
     width: int
@@ -35,11 +34,14 @@ class VideoInfo:
     has_sound: bool
     rotation: int
     variable: bool
+    notes: tuple[str, ...] = ()
 
 
 class VideoReader:
-    """Frames of a film, uint8 RGB (H, W, 3), upright, their pixels square, at a constant rate: one after another, a few
-    in memory.
+    """Frames of a film, uint8 RGB (H, W, 3), upright, their pixels square, deinterlaced and of standard dynamic range,
+    at a constant rate: one after another, a few in memory.
+
+    `notes` says what was done to the pixels; what only later frames need is added when they are read.
 
     The longer side is brought to at most `max_side` pixels by averaging areas, both sides even. Every pass opens the
     file anew; a frame that is shown twice is one array.
@@ -51,6 +53,7 @@ class VideoReader:
         self._times = timeline(self.path)
         fps, self._order, variable = constant_rate(self._times)
         self.info = _info(self._times, fps, len(self._order), variable)
+        self.notes: list[str] = list(self.info.notes)
 
     def __len__(self) -> int:
         return len(self._order)
@@ -67,13 +70,17 @@ class VideoReader:
         if not times:
             return
         first, last = int(wanted[0]), int(wanted[-1])
-        for index, frame in frames_since(self.path, self._times, first):
+        for index, frame in frames_since(self.path, self._times, first, tell=self._note):
             if index in times:
                 small = shrunk(frame, self.max_side)
                 for _ in range(times[index]):
                     yield small
             if index == last:
                 return
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def constant_rate(times: Timeline) -> tuple[Fraction, np.ndarray, bool]:
@@ -123,76 +130,6 @@ def probe_video(path: Path | str) -> VideoInfo:
 def read_frames(path: Path | str, *, max_side: int | None = None) -> Iterator[np.ndarray]:
     """The frames of `VideoReader`."""
     return iter(VideoReader(path, max_side=max_side))
-
-
-@dataclass(frozen=True, eq=False)
-class Sound:
-    """samples: float32 (N, 1 or 2 channels) in [-1, 1] at `rate` Hz."""
-
-    samples: np.ndarray
-    rate: int
-
-
-def load_sound(
-    path: Path | str,
-    *,
-    align: bool = True,
-    seconds: float | None = None,
-    rate: int | None = None,
-    channels: int | None = None,
-) -> Sound:
-    """The sound of a film or sound file; more than two channels are mixed to two. It is held in memory once.
-
-    align: the first sample is heard with the film's first frame, silence before it or a cut where the track begins
-    later or earlier; False: the first sample is the track's first, as in `media.load_audio`.
-    seconds: where to stop decoding; None: at the end. rate (Hz), channels (1 or 2): None keeps the file's own.
-    Raises FileNotFoundError, or ValueError naming the file: no sound track, no samples, damaged.
-    """
-    path = Path(path)
-    with opened(path) as container:
-        track = container.streams.best("audio")
-        if track is None:
-            raise ValueError(f"{path}: no sound track (it reads as {container.format.long_name})")
-        frames = container.decode(track)
-        first = next(frames, None)
-        if first is None:
-            raise ValueError(f"{path}: the sound track holds no samples; export or download it again")
-        rate, channels = rate or first.sample_rate, channels or min(track.channels, MOST_CHANNELS)
-        shift = round(_late(first, container.streams.best("video")) * rate) if align else 0
-        size, lead, early = channels * np.dtype(np.float32).itemsize, max(shift, 0), max(-shift, 0)
-        stop = None if seconds is None else early + math.ceil(seconds * rate)
-        at = size * lead
-        samples = bytearray(at if stop is None else size * stop)  # whole at once: growing may copy it
-        for piece in _pieces(chain([first], frames), rate, channels):
-            if stop is not None and at >= len(samples):
-                break
-            data = piece.tobytes() if stop is None else piece.tobytes()[: len(samples) - at]
-            samples[at : at + len(data)] = data
-            at += len(data)
-    heard = np.frombuffer(samples, np.float32).reshape(-1, channels)[early : at // size]
-    return Sound(np.clip(heard, -1, 1, out=heard), rate)
-
-
-def _late(first, picture) -> float:
-    """Seconds from the film's first frame to the sound's `first` frame; 0 where one of them has no time."""
-    if picture is None or first.pts is None:
-        return 0.0
-    return float(first.pts * first.time_base - (picture.start_time or 0) * picture.time_base)
-
-
-def _pieces(frames: Iterable, rate: int, channels: int) -> Iterator[np.ndarray]:
-    """Decoded sound -> float32 (samples, channels) at `rate` Hz, piece by piece."""
-    import av
-
-    resampler = None
-    for frame in chain(frames, [None]):  # None: what the resampler still holds
-        if resampler is None:
-            own = min(frame.layout.nb_channels, MOST_CHANNELS)
-            resampler = av.AudioResampler(format="flt", layout={1: "mono", 2: "stereo"}[own], rate=rate)
-        for piece in resampler.resample(frame):
-            if piece is not None:
-                samples = piece.to_ndarray().reshape(-1, own)
-                yield samples if own == channels else np.repeat(samples.mean(axis=1, keepdims=True), channels, 1)
 
 
 def ping_pong(frames: int, wanted: int) -> np.ndarray:
@@ -259,4 +196,4 @@ class PingPongReader:
 
 def _info(times: Timeline, fps: Fraction, frames: int, variable: bool) -> VideoInfo:
     size, seconds = (times.width, times.height), float(frames / fps)
-    return VideoInfo(*size, fps, frames, seconds, times.has_sound, times.rotation, variable)
+    return VideoInfo(*size, fps, frames, seconds, times.has_sound, times.rotation, variable, times.notes)

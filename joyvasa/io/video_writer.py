@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain
@@ -18,6 +19,7 @@ import numpy as np
 import soxr
 
 from joyvasa.io.files import replacing
+from joyvasa.markup import shown
 from joyvasa.motion import FPS, SAMPLE_RATE
 
 VIDEO_OPTIONS = {"crf": "18", "preset": "veryfast"}
@@ -52,8 +54,10 @@ def check_writable(path: Path | str) -> None:
         raise ValueError(f"{path}: films are written as mp4; give a name that ends in .mp4")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=path.parent, prefix=path.name):
+        with tempfile.TemporaryFile(dir=path.parent):
             pass
+        with suppress(FileNotFoundError):
+            path.lstat()  # a name that is too long is refused here, not after hours of rendering
     except OSError as error:
         reason = f"no film can be written here ({error.strerror}); choose another folder"
         raise type(error)(error.errno, reason, str(path)) from error
@@ -163,7 +167,7 @@ class _Encoder:
             # An absolute path: FFmpeg takes what stands before a colon in "take 1:2.mp4" for a protocol.
             target = os.path.abspath(self.temporary)
             with av.open(target, "w", format="mp4", options={"movflags": flags}) as container:
-                container.metadata.update(self.metadata)
+                container.metadata.update({key: shown(value) for key, value in self.metadata.items()})
                 self._mux(container, pictures)
         except (av.FFmpegError, OSError) as error:
             reason = f"the film could not be written at frame {self.written} ({error.strerror})"

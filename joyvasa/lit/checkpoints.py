@@ -12,15 +12,30 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
-from joyvasa.io.files import replacing
+from joyvasa.io.files import named_in_utf8, replacing
+from joyvasa.lit.finite import checkpoint_tensors, listed, not_finite, settle
+from joyvasa.lit.stops import NotFiniteError
 
 _BROKEN = "not a whole checkpoint of this framework; take previous.ckpt beside it, or train anew"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes under a temporary name, flushes to disk, renames: a full disk or a kill leaves the previous file whole."""
+    """Writes under a temporary name, flushes to disk, renames: a full disk or a kill leaves the previous file whole.
+
+    What holds NaN or infinity is not written at all, so that it never takes the place of a good checkpoint.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path, storage_options=None) -> None:
+        """Write `checkpoint` to `path`.
+
+        Raises:
+            NotFiniteError: a weight, moving average or optimizer state is not finite; names the first ones.
+            OSError: the file could not be written.
+        """
+        broken = not_finite(checkpoint_tensors(checkpoint))
+        if broken:
+            what = f"step {checkpoint.get('global_step')}: {path} is not written; not finite: {listed(broken)}"
+            raise NotFiniteError(what, everywhere=False)
         try:
             with replacing(path) as temporary, open(temporary, "wb") as file:
                 torch.save(checkpoint, file)
@@ -51,17 +66,27 @@ class Checkpoints(ModelCheckpoint):
         )
         self.every_steps = every_steps
         self._saved_step: int | None = None
+        self._last_validation = False
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
+        if trainer.global_step == trainer.max_steps and between_steps(trainer):
+            # The last step, and no validation is due: Lightning validates once more before it stops when asked to.
+            trainer.should_stop = True
+            self._last_validation = not between_steps(trainer)
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         if self._due(trainer) and between_steps(trainer):
             log_now(trainer)
             self.keep(trainer)
 
     def on_validation_end(self, trainer, pl_module) -> None:
+        epoch_loop = trainer.fit_loop.epoch_loop
+        # Lightning counts the step after the validation, and on resume only where a validation is due by its place.
+        epoch_loop._batches_that_stepped += int(self._last_validation)
         super().on_validation_end(trainer, pl_module)
         if self._due(trainer) and not trainer.sanity_checking:
             self.keep(trainer)
+        epoch_loop._batches_that_stepped -= int(self._last_validation)
+        self._last_validation = False
 
     def _due(self, trainer) -> bool:
         return trainer.global_step % self.every_steps == 0 or trainer.global_step == trainer.max_steps
@@ -71,6 +96,7 @@ class Checkpoints(ModelCheckpoint):
         last = Path(self.dirpath) / "last.ckpt"
         if trainer.global_step == self._saved_step:
             return last
+        settle(trainer)  # before the checkpoint that was last becomes the one before
         if trainer.is_global_zero and last.exists():
             # A second name for the old file, then the new one in its place: `last.ckpt` is never absent.
             other_name = last.with_name("previous.ckpt.tmp")
@@ -100,6 +126,22 @@ def between_steps(trainer) -> bool:
     return not loop._should_accumulate() and not loop.epoch_loop._should_check_val_fx(loop._data_fetcher)
 
 
+def prepare_between_batches(trainer) -> bool:
+    """Make the state exact that is saved while a batch is waited for; False where gradients are being accumulated.
+
+    A validation that was broken off is left out when the run is resumed.
+    """
+    epoch_loop = trainer.fit_loop.epoch_loop
+    if epoch_loop.batch_progress.current.ready % trainer.accumulate_grad_batches:
+        return False
+    if trainer.validating:
+        epoch_loop.val_loop.batch_progress.reset()
+        print("note: the validation is left out", flush=True)
+    elif epoch_loop._should_check_val_fx(trainer.fit_loop._data_fetcher):
+        epoch_loop._batches_that_stepped -= 1  # Lightning counts the step once more where a validation was due
+    return True
+
+
 def find_checkpoint(path: str | Path) -> Path:
     """The checkpoint file meant by a file, a run folder or a link to one: `best.ckpt`, else `last.ckpt`."""
     path = Path(path)
@@ -118,7 +160,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises ValueError when the file is cut off, of another kind, or holds more than tensors and plain containers.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        with named_in_utf8(path) as name:
+            checkpoint = torch.load(name, map_location="cpu", weights_only=True, mmap=True)
         whole = {"state_dict", "global_step", "callbacks", "loops", "feature_spec"} <= checkpoint.keys()
     except (RuntimeError, UnpicklingError, EOFError, AttributeError) as error:
         raise ValueError(f"{path}: {_BROKEN} ({str(error).splitlines()[0]})") from error

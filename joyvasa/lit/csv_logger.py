@@ -46,7 +46,7 @@ class CurveLogger(RunLogger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         new = not self.path.exists()
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", newline="") as file:
+        with open(self.path, "a", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             if new:
                 writer.writerow(HEADER)
@@ -80,7 +80,7 @@ class CurveLogger(RunLogger):
         if not self.path.exists():
             return
         rows = read_curves(self.path)
-        with replacing(self.path) as temporary, open(temporary, "w", newline="") as file:
+        with replacing(self.path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(HEADER)
             writer.writerows([at, name, repr(value)] for at, name, value in rows if at < step)
@@ -89,7 +89,7 @@ class CurveLogger(RunLogger):
 def read_curves(path: Path) -> list[tuple[int, str, float]]:
     """(step, name, value) of each whole line; a line cut off by a kill is left out."""
     rows = []
-    with open(path, newline="") as file:
+    with open(path, encoding="utf-8", newline="") as file:
         for row in csv.reader(file):
             if len(row) == len(HEADER) and row != HEADER:
                 rows.append((int(row[0]), row[1], float(row[2])))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import lightning.pytorch as pl
 
 from joyvasa.data.feature_groups import FeatureGroup
 from joyvasa.data.loader import WindowLoader
 from joyvasa.data.shards import DatasetInfo
 from joyvasa.data.windows import WindowSpec
+from joyvasa.data.workers import require_room
 
 
 class MotionData(pl.LightningDataModule):
@@ -49,7 +52,25 @@ class MotionData(pl.LightningDataModule):
             **how,
         )
 
+    def setup(self, stage: str) -> None:
+        """See before any worker starts whether their batches have room in shared memory.
+
+        All ranks of a machine are between two barriers here, so that none has taken any of the room yet. The workers
+        for training live on while those for validation work.
+        """
+        needed = self._training.shared_bytes()
+        if self.trainer.enable_validation:
+            needed += self._validation.shared_bytes()
+        require_room(needed * self.trainer.num_devices)
+
     def train_dataloader(self) -> WindowLoader:
+        return self._training
+
+    def val_dataloader(self) -> WindowLoader:
+        return self._validation
+
+    @cached_property
+    def _training(self) -> WindowLoader:
         return self._loader(
             "train",
             seed=self.seed,
@@ -60,7 +81,8 @@ class MotionData(pl.LightningDataModule):
             shuffle=True,
         )
 
-    def val_dataloader(self) -> WindowLoader:
+    @cached_property
+    def _validation(self) -> WindowLoader:
         return self._loader(
             "validation", seed=0, mode="begin", truncate_p=0.0, windows_per_clip=1, buffer=1, shuffle=False
         )

@@ -100,7 +100,7 @@ class Profile(pl.Callback):
         operators = averages.table(sort_by=order, row_limit=self.rows, max_name_column_width=44)
         table = "\n".join([*lines, "", operators])
         with replacing(self.folder / "profile.txt") as temporary:
-            temporary.write_text(table)
+            temporary.write_text(table, encoding="utf-8")
         with replacing(self.folder / "trace.json") as temporary:
             self._profile.export_chrome_trace(str(temporary))
         print(f"{table}\nprofile   {self.folder / 'profile.txt'}\ntrace     {self.folder / 'trace.json'}", flush=True)

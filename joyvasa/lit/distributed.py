@@ -22,6 +22,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.strategies.launchers.subprocess_script import _SubprocessScriptLauncher
 from torch.distributed import PrefixStore, Store, TCPStore
 
+from joyvasa.data.workers import explain_death
 from joyvasa.lit.watch import Watch, whereabouts
 
 FIRST_SECONDS = 3600.0  # for what one rank does while the others wait: a download, making a corpus
@@ -193,6 +194,9 @@ class WatchedDDP(DDPStrategy):
         super().on_exception(exception)
         if self.watch is None or not isinstance(exception, Exception):
             return
+        if getattr(exception, "everywhere", False):
+            return  # all ranks raise it together
+        exception = explain_death(exception) or exception
         if isinstance(exception, RuntimeError) and _BROKEN.search(str(exception)):
             self.watch.join(self.timeout_seconds + 5 * self.watch.interval)
         self.watch.failed(f"{type(exception).__name__}: {exception}")

@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 
 import torch
 from lightning.pytorch.callbacks import Checkpoint
 
-from joyvasa.lit.checkpoints import Checkpoints, between_steps, log_now
+from joyvasa.data.workers import WAIT
+from joyvasa.lit.checkpoints import Checkpoints, between_steps, log_now, prepare_between_batches
+from joyvasa.lit.stops import TrainingInterrupted
 
 # SLURM's warning before the time limit (sbatch --signal=USR1@90), and submitit's.
 REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
 SIGNALS = (*REQUEUE, signal.SIGINT, signal.SIGTERM)
+GRACE_SECONDS = 30.0  # for a batch to come, where stopping before it would lose what has been done
+ASK_SECONDS = 0.5  # between two looks whether the main thread, told to stop, waits for a batch
 AGAIN_SECONDS = 1.0  # one Ctrl-C arrives several times: from the terminal, from torchrun, through data workers
-
-
-class TrainingInterrupted(Exception):
-    """Raised at a step's end after a signal; `checkpoint` holds the state, to be resumed exactly. `requeued` is what
-    was arranged for that, where the cluster starts the job again by itself."""
-
-    def __init__(self, checkpoint: str, signal_number: int, requeued: str | None):
-        super().__init__(checkpoint)
-        self.checkpoint, self.exit_code, self.requeued = checkpoint, 128 + signal_number, requeued
 
 
 class Interrupt(Checkpoint):
@@ -40,6 +37,7 @@ class Interrupt(Checkpoint):
     def __init__(self, *, every_steps: int):
         self.every_steps = every_steps
         self._received, self._process = 0, os.getpid()
+        self._trainer = None
         self._previous: dict = {}
         self._group: torch.distributed.ProcessGroup | None = None
 
@@ -51,9 +49,20 @@ class Interrupt(Checkpoint):
         if not self._received:
             self._received = number
             print("\nstopping: finishing this step, then saving a checkpoint (Ctrl-C to stop at once)", flush=True)
+        if WAIT.since is not None and (self._is_between_steps() or WAIT.seconds() > GRACE_SECONDS):
+            WAIT.since = None  # so that nothing is raised a second time while the state is saved
+            raise TrainingInterrupted(None, self._received, None)  # on_exception saves
+
+    def _is_between_steps(self) -> bool:
+        """Whether this process, which waits for a batch, could save an exact state now."""
+        trainer = self._trainer
+        if trainer.world_size > 1 or not trainer.training:
+            return False
+        return trainer.fit_loop.epoch_loop.batch_progress.current.ready % trainer.accumulate_grad_batches == 0
 
     def on_train_start(self, trainer, pl_module) -> None:
         self._process = os.getpid()
+        self._trainer = trainer
         if trainer.world_size > 1:
             self._group = torch.distributed.new_group(backend="gloo")
         if threading.current_thread() is threading.main_thread():
@@ -82,36 +91,69 @@ class Interrupt(Checkpoint):
 
     def _stop(self, trainer, number: int) -> None:
         keeper = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))
-        saved = str(keeper.keep(trainer))
+        saved = keeper.keep(trainer)
         requeued = requeue(self._previous.get(number)) if number in REQUEUE and trainer.is_global_zero else None
         raise TrainingInterrupted(saved, number, requeued)
+
+    def on_exception(self, trainer, pl_module, exception: BaseException) -> None:
+        """Save where a signal came while a batch was waited for."""
+        if not isinstance(exception, TrainingInterrupted) or exception.checkpoint is not None:
+            return
+        if trainer.world_size > 1 or not prepare_between_batches(trainer):
+            return
+        keeper = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))
+        exception.checkpoint = keeper.keep(trainer)
+        if exception.signal_number in REQUEUE:
+            exception.requeued = requeue(self._previous.get(exception.signal_number))
 
     def teardown(self, trainer, pl_module, stage: str) -> None:
         if self._previous:
             self._hurry.close()
         for number, handler in self._previous.items():
             signal.signal(number, handler)
-        self._previous, self._received, self._group = {}, 0, None
+        self._previous, self._received, self._group, self._trainer = {}, 0, None, None
 
 
 class _Hurry(threading.Thread):
     """Ends the process at the second Ctrl-C. The main thread may wait in a collective, where Python's own handlers do
-    not run; the number of a signal is written to this pipe all the same."""
+    not run; the number of a signal is written to this pipe all the same.
 
-    def __init__(self):
+    A signal that came before the main thread began to wait for a batch is sent again while it waits: the handler
+    decides whether to stop there. `clock`: seconds, of any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
         super().__init__(daemon=True, name="hurry")
+        self._clock = clock
         self._out, self._in = os.pipe()
         os.set_blocking(self._in, False)
         self._before = signal.set_wakeup_fd(self._in, warn_on_full_buffer=False)
         self.start()
 
     def run(self) -> None:
-        first = None
-        while number := os.read(self._out, 1):
-            if number[0] != signal.SIGINT:
+        asked = 0  # the first signal that asks to stop
+        first = None  # when the first Ctrl-C came
+        sent = 0  # of this thread's own, on their way back through the pipe
+        while True:
+            ready, _, _ = select.select([self._out], [], [], ASK_SECONDS if asked else None)
+            if not ready:
+                if WAIT.seconds() > ASK_SECONDS:
+                    sent += asked == signal.SIGINT
+                    os.kill(os.getpid(), asked)
                 continue
-            first = first or time.monotonic()
-            if time.monotonic() - first > AGAIN_SECONDS:
+            numbers = os.read(self._out, 512)  # all that came meanwhile: this thread may have been held up
+            if not numbers:
+                return
+            asked = asked or next((number for number in numbers if number in SIGNALS), 0)
+            presses = numbers.count(signal.SIGINT)
+            own = min(sent, presses)
+            sent -= own
+            if presses == own:
+                continue
+            now = self._clock()
+            if first is None:
+                first = now
+            if now - first > AGAIN_SECONDS:
                 os.write(2, b"\nstopped at once; the last checkpoints are whole\n")
                 os._exit(128 + signal.SIGINT)
 

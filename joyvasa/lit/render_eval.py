@@ -199,7 +199,7 @@ class RenderEval(pl.Callback):
             keeper.failures.append(message)  # goes into metrics.json
         try:
             self.problems.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.problems, "a") as file:
+            with open(self.problems, "a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
         except OSError as error:  # the disk may be what failed; it was printed
             print(f"not recorded: {error}", flush=True)

@@ -66,7 +66,7 @@ def write_report(folder: Path, curves: Iterable[tuple[int, str, float]]) -> Path
     head = f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
     page = f"{head}<style>{_STYLE}</style></head><body>{''.join(sections)}<script>{_SCRIPT}</script></body></html>\n"
     with replacing(path) as temporary:
-        temporary.write_text(page)
+        temporary.write_text(page, encoding="utf-8")
     return path
 
 
@@ -111,7 +111,7 @@ def _kind(node: dict[str, Any] | None) -> str | None:
 
 def _problems(folder: Path) -> str:
     path = folder / "logs" / PROBLEMS
-    return f'<p class="problems">{escape(path.read_text().strip())}</p>' if path.is_file() else ""
+    return f'<p class="problems">{escape(path.read_text(encoding="utf-8").strip())}</p>' if path.is_file() else ""
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:
@@ -136,12 +136,12 @@ def _scores(folder: Path) -> str:
     path = folder / "metrics.json"
     if not path.is_file():
         return ""
-    rows = [
-        [name, *("–" if score[key] is None else number(score[key]) for key in ("value", "low", "high"))]
-        for name, score in json.loads(path.read_text())["metrics"]["model"].items()
-    ]
+    rows = []
+    for name, score in json.loads(path.read_text(encoding="utf-8"))["metrics"]["model"].items():
+        numbers = ["–" if score[key] is None else number(score[key]) for key in ("value", "low", "high")]
+        rows.append([name, *numbers, score.get("note") or ""])
     link = '<a href="../metrics.json">metrics.json</a> has every row'
-    table = _table(["", "value", "95 % from", "to"], rows)
+    table = _table(["", "value", "95 % from", "to", "note"], rows)
     return f"<section><h2>Scores at the end</h2>{table}<p>{link}</p></section>"
 
 

@@ -18,6 +18,7 @@ from joyvasa.eval.runner import Sampling, cached_voices, choose_clips, clip_moti
 from joyvasa.eval.sync_expert import Judge
 from joyvasa.io.files import replacing
 from joyvasa.lit.ema import EMA
+from joyvasa.lit.finite import settle
 from joyvasa.motion import SAMPLE_RATE
 
 LOGGED = (
@@ -67,6 +68,7 @@ class SampleMetrics(pl.Callback):
         if step == self._done or step % self.every_steps:
             return
         self._done = step
+        settle(trainer)  # a voice is not generated with weights that are not finite
         if trainer.is_global_zero:
             self._score(trainer, pl_module, trainer.datamodule.dataset, step)
         trainer.strategy.barrier("samples")

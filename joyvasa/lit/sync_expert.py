@@ -32,7 +32,7 @@ class SyncModule(MotionModule):
         super().__init__(
             generator=expert, loss=loss, optimizer=optimizer, schedule=schedule, encoder_lr=encoder_lr, seed=seed
         )
-        self.val_hit = MeanMetric()
+        self.val_hit = MeanMetric(nan_strategy="ignore")
 
     @property
     def expert(self) -> SyncExpert:
@@ -41,7 +41,7 @@ class SyncModule(MotionModule):
     def _step(self, batch: dict) -> LossValue:
         return self.loss(*self.expert(batch), self.expert.scale)
 
-    def validation_step(self, batch: dict, batch_idx: int) -> None:
+    def validation_step(self, batch: dict, batch_idx: int) -> Tensor:
         """Logs `val/loss`, and `val/hit`: the share of windows whose own shift is found to a frame among ±15."""
         value = self._step(batch)
         if value.count > 0:
@@ -49,3 +49,4 @@ class SyncModule(MotionModule):
             self.val_hit.update(value.terms["hit"], value.count)
         self.log("val/loss", self.val_loss, on_step=False, on_epoch=True, prog_bar=True)
         self.log("val/hit", self.val_hit, on_step=False, on_epoch=True)
+        return value.total

@@ -21,9 +21,9 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from joyvasa.lit.csv_logger import read_curves
-from joyvasa.lit.interrupt import TrainingInterrupted
 from joyvasa.lit.run_logger import PROBLEMS, RunLogger
 from joyvasa.lit.samples import SampleRow
+from joyvasa.lit.stops import TrainingInterrupted
 from joyvasa.lit.wandb_files import last_step
 
 SAMPLES, FILM, CURVES = "val/samples", "val/sample", "val/curves"
@@ -266,7 +266,7 @@ class WandbRun(RunLogger):
     def _record(self, message: str) -> None:
         try:
             self.curves.parent.mkdir(parents=True, exist_ok=True)
-            with open(self.curves.with_name(PROBLEMS), "a") as file:
+            with open(self.curves.with_name(PROBLEMS), "a", encoding="utf-8") as file:
                 file.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {message}\n")
         except OSError as error:  # the disk may be what failed; it was printed
             print(f"not recorded: {error}", flush=True)

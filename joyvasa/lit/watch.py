@@ -14,13 +14,14 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from torch.distributed import Store
 
 EXIT_CODE = 2  # that of every error of run.py
 LONGEST_INTERVAL = 2.0
-LEAVE_SECONDS = 5.0  # at least given to the last word of a rank that ends in peace
+LEAVE_SECONDS = 60.0  # for which a rank that ends in peace and keeps the store waits for the others, on a busy machine
 
 
 def whereabouts() -> str:
@@ -34,7 +35,7 @@ def whereabouts() -> str:
 def process_runs(process: int) -> bool:
     """Whether a process of this host runs; one that ended and waits to be reaped does not."""
     try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+        return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return not Path("/proc/self/stat").exists()  # no /proc here: its heart has to tell
 
@@ -43,20 +44,28 @@ class Watch(threading.Thread):
     """Beats for this rank and listens to the others until `stop`; ends the process when one of them is missing.
 
     It ends it by itself, for the main thread may wait in a collective that nothing interrupts. `connect()` opens the
-    store for this thread alone: a client that waits blocks every other user of it.
+    store for this thread alone: a client that waits blocks every other user of it. `clock`: seconds, of any beginning.
     """
 
-    def __init__(self, connect: Callable[[], Store], rank: int, world_size: int, timeout_seconds: float):
+    def __init__(
+        self,
+        connect: Callable[[], Store],
+        rank: int,
+        world_size: int,
+        timeout_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         super().__init__(daemon=True, name="watch")
         self._store, self.rank, self.world_size = connect(), rank, world_size
         self.timeout_seconds, self.interval = timeout_seconds, min(timeout_seconds / 20, LONGEST_INTERVAL)
         self._ended, self._failure, self._here, self._parent = threading.Event(), "", whereabouts(), os.getppid()
-        self._beats, self._progress, self._moved, self._doing = 0, 0, time.monotonic(), "starting"
+        self._clock = clock
+        self._beats, self._progress, self._moved, self._doing = 0, 0, clock(), "starting"
         self._heard: dict[int, tuple[dict, float, float]] = {}  # rank: what it says, when it last spoke and moved
 
     def mark(self, doing: str) -> None:
         """The main thread has come to `doing`; every rank marks the same points in the same order."""
-        self._progress, self._moved, self._doing = self._progress + 1, time.monotonic(), doing
+        self._progress, self._moved, self._doing = self._progress + 1, self._clock(), doing
 
     def failed(self, reason: str) -> None:
         """Tell the others why this rank ends."""
@@ -65,17 +74,17 @@ class Watch(threading.Thread):
     def stop(self) -> None:
         """Leave the group; the rank that keeps the store waits a little, so that the others learn of it."""
         self._ended.set()
-        self.join(max(10 * self.interval, LEAVE_SECONDS))
+        self.join(LEAVE_SECONDS + 10 * self.interval)
 
     def run(self) -> None:
         reason = None
         while not reason:
             leaving = self._ended.is_set()
             try:
-                self._beat(leaving)
-                reason = None if leaving else self._find_missing(time.monotonic())
                 if leaving:
+                    self._beat(leaving)
                     return self._see_others_off() if self.rank == 0 else None
+                reason = self.look_around()
             except (RuntimeError, OSError):
                 if leaving:
                     return
@@ -86,7 +95,18 @@ class Watch(threading.Thread):
             print(f"error: {reason}", file=sys.stderr, flush=True)
         if self.rank == 0:  # the others have still to read it in the store, which it may keep
             time.sleep(3 * self.interval)
+        with suppress(RuntimeError, OSError):
+            self._beat(leaving=True)  # a rank 0 that failed need not wait for this one
         os._exit(EXIT_CODE)
+
+    def look_around(self) -> str | None:
+        """Say that this rank lives, and read what the others say: one round of `run`.
+
+        Returns:
+            The sentence that names the ranks that are missing, or None where all are there.
+        """
+        self._beat(leaving=False)
+        return self._find_missing(self._clock())
 
     def _beat(self, leaving: bool) -> None:
         self._beats += 1
@@ -95,12 +115,19 @@ class Watch(threading.Thread):
         self._store.set(f"beat/{self.rank}", json.dumps(says))
 
     def _see_others_off(self) -> None:
-        deadline = time.monotonic() + 4 * self.interval
-        while time.monotonic() < deadline:
-            self._listen_to_all(time.monotonic())
-            if all(says["left"] or says["failure"] for says, _, _ in self._heard.values()):
+        """Keep the store until every other rank has said that it leaves, or has ended: without it they would take this
+        rank for lost."""
+        deadline = self._clock() + LEAVE_SECONDS
+        while self._clock() < deadline:
+            self._listen_to_all(self._clock())
+            if not any(self._stays(says) for says, _, _ in self._heard.values()):
                 return
             time.sleep(self.interval / 4)
+
+    def _stays(self, says: dict) -> bool:
+        if says["left"] or says["failure"]:
+            return False
+        return says["host"] != self._here or process_runs(says["process"])
 
     def _listen_to_all(self, now: float) -> None:
         for rank in range(self.world_size):

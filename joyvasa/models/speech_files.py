@@ -73,7 +73,7 @@ def unloaded(folder: Path, name: str) -> Unloaded:
     kind = getattr(transformers, f"{expected}Config")
     get = f"python -m joyvasa.weights pull {name}"
     try:
-        said = json.loads((folder / "config.json").read_text())["model_type"]
+        said = json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (ValueError, KeyError) as error:
         raise ValueError(f"{folder / 'config.json'}: unreadable ({error}); {get}") from error
     if said != kind.model_type:

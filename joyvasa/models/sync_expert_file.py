@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from joyvasa.features import FeatureSpec
-from joyvasa.io.files import replacing
+from joyvasa.io.files import named_in_utf8, replacing
 from joyvasa.models.logmel import LogMelEncoder
 from joyvasa.models.speech import load_speech_encoder
 from joyvasa.models.sync_expert import SyncExpert
@@ -44,9 +44,9 @@ def write_expert(path: Path, expert: SyncExpert, *, encoder: Mapping[str, Any], 
         "feature_spec": json.dumps(asdict(expert.encoder.spec)),
         "max_shift": str(max_shift),
     }
-    with replacing(path) as temporary:
+    with replacing(path) as temporary, named_in_utf8(temporary) as reachable:
         state = {name: value.contiguous().cpu() for name, value in expert.state_dict().items()}
-        save_file(state, temporary, about | {name: str(value) for name, value in facts.items()})
+        save_file(state, reachable, about | {name: str(value) for name, value in facts.items()})
 
 
 def find_expert(path: str | Path) -> Path:
@@ -63,7 +63,7 @@ def open_expert(path: str | Path) -> OpenedExpert:
     """What `find_expert` finds; raises as it does, and ValueError for a file that is damaged or something else."""
     file = find_expert(path)
     try:
-        with safe_open(file, "pt") as opened:
+        with named_in_utf8(file) as name, safe_open(name, "pt") as opened:
             about = opened.metadata() or {}
             state = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 (not a mapping)
     except SafetensorError as error:

@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from joyvasa.progress import advance, progress_bar
 
 from joyvasa.animate.pipeline import Studio, Voice, load_voice
 from joyvasa.animate.preview import write_preview
@@ -29,6 +28,7 @@ from joyvasa.io.files import replacing
 from joyvasa.io.video_reader import VideoReader
 from joyvasa.models.liveportrait.files import ENTRIES, WEIGHTS
 from joyvasa.motion import CHANNELS, FPS, LIPS, ROTATION, SAMPLES_PER_FRAME
+from joyvasa.progress import advance, progress_bar
 from joyvasa.tasks.accept_step import Outcome, Step, files_of, sources
 from joyvasa.tasks.animate import framing_of
 from joyvasa.tasks.official import REGISTRY, open_generator, speaker

@@ -9,22 +9,28 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
-from tqdm import tqdm
 
 from joyvasa import weights
-from joyvasa.animate.compose_settings import HUMAN, Composition
-from joyvasa.animate.pipeline import Made, Studio, Subject, Voice
+from joyvasa.animate.compose_settings import ANIMAL, HUMAN, Composition
+from joyvasa.animate.pipeline import Made, OnStep, Studio, Subject, Voice
 from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
-from joyvasa.animate.stage import Stage
+from joyvasa.animate.stage import SpeciesStage, Stage
 from joyvasa.faces.detect import open_detector
-from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS
+from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS, expanded, out_of_files
+from joyvasa.io.lengths import stated_seconds
+from joyvasa.io.listing import is_video
 from joyvasa.io.video_writer import check_writable
-from joyvasa.models.liveportrait.files import find
+from joyvasa.markup import printable
+from joyvasa.models.liveportrait.files import ENTRIES, entry_of, find
 from joyvasa.models.liveportrait.sizes import PARTS
-from joyvasa.tasks.official import Opened, find_default, open_generator, speaker
+from joyvasa.motion import FPS
+from joyvasa.progress import WorkBar, advance, progress_bar
+from joyvasa.tasks.official import Opened, open_chosen, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
 from joyvasa.tasks.runs import write_json
+
+ANIMATED = {HUMAN: "photo", ANIMAL: "animal"}
 
 
 def framing_of(cfg: DictConfig) -> Framing:
@@ -44,17 +50,14 @@ def framing_of(cfg: DictConfig) -> Framing:
 
 def composition_of(cfg: DictConfig, image: Path) -> Composition:
     """`regions=`, else all of a photo's face, and the lips of a video's."""
-    usual = "lip" if image.suffix.lower() in FILM_ENDINGS else "all"
+    usual = "lip" if is_video(image) else "all"
     return instantiate(cfg.animate.composition, region=cfg.regions or usual)
 
 
 def open_studio(cfg: DictConfig, overrides: list[str]) -> tuple[Studio, DictConfig]:
     """The studio of a configuration, and that configuration with what the checkpoint suggests. What is used is
     printed: checkpoint, renderer, detector."""
-    if cfg.checkpoint is None:
-        cfg.checkpoint = str(find_default(Path(cfg.paths.runs)))
-        print(f"checkpoint {cfg.checkpoint} (the default; checkpoint= takes another)")
-    opened = open_generator(cfg, overrides, EXAMPLE)
+    opened = open_chosen(cfg, overrides, EXAMPLE)
     cfg = opened.cfg
     detector = open_detector(cfg.animate.detector)
     print(f"detector   {detector.name}: {detector.note}")
@@ -66,11 +69,13 @@ def open_studio(cfg: DictConfig, overrides: list[str]) -> tuple[Studio, DictConf
 def facts_of(opened: Opened) -> dict[str, str]:
     """For the metadata of films: which generator, sampled how."""
     how = opened.cfg.generation
+    run = {} if opened.run is None else {"run": f"{opened.run.parent.name}/{opened.run.name}"}
     return {
         "software": "joyvasa",
         "checkpoint": opened.checkpoint.name,
         "checkpoint_sha256": weights.sha256_of(opened.checkpoint),
-        "step": str(opened.step),
+        **run,
+        **opened.origin.facts,
         "seed": str(how.seed),
         "guidance": f"{how.guidance:g}",
     }
@@ -87,14 +92,13 @@ class Desk:
     subject: tuple[Path, Subject | Exception] | None = None
     voices: dict[Path, Voice | Exception] = field(default_factory=dict)
 
-    def make(self, pair: Pair) -> Made:
-        """Raises ValueError or OSError naming what is wrong with the image, the voice or the film's place."""
+    def make(self, pair: Pair, on_step: OnStep) -> Made:
+        """`on_step` is told the frames drawn. Raises ValueError or OSError naming what is wrong with the image, the
+        voice or the film's place."""
         subject, voice = self._subject(pair.image), self._voice(pair.audio)
         composition = composition_of(self.cfg, pair.image)
         sound = self.cfg.animate.sound
-        with tqdm(desc=f"drawing {pair.out.name}", unit="frame", leave=False) as bar:
-            on_step = advance(bar)
-            return self.studio.shoot(subject, voice, pair.out, composition=composition, sound=sound, on_step=on_step)
+        return self.studio.shoot(subject, voice, pair.out, composition=composition, sound=sound, on_step=on_step)
 
     def _subject(self, path: Path) -> Subject:
         if self.subject is None or self.subject[0] != path:
@@ -103,7 +107,7 @@ class Desk:
 
     def _voice(self, path: Path) -> Voice:
         if path not in self.voices:
-            with tqdm(desc=f"listening to {path.name}", unit="window", leave=False) as bar:
+            with progress_bar(what=f"listening to {printable(path.name)}", unit="window", leave=False) as bar:
                 how = {"max_frames": self.cfg.max_frames, "guidance": self.cfg.guidance, "on_step": advance(bar)}
                 self.voices[path] = _tried(lambda: self.studio.listen(path, **how))
         return _got(self.voices[path])
@@ -132,43 +136,89 @@ def animate(cfg: DictConfig, overrides: list[str]) -> int:
         raise ValueError(f"animate.sound={cfg.animate.sound} (expected one of {', '.join(SOUNDS)})")
     if cfg.max_frames is not None and cfg.max_frames < 1:
         raise ValueError(f"max_frames={cfg.max_frames} (expected at least 1)")
-    pairs, framing = plan(images, voices, Path(cfg.out).expanduser()), framing_of(cfg)
+    pairs, framing = plan(images, voices, expanded(cfg.out)), framing_of(cfg)
     composition_of(cfg, images[0])  # a wrong word is said before anything is loaded
     check_writable(pairs[0].out)
     studio, cfg = open_studio(cfg, overrides)
     desk, made, failed = Desk(studio, cfg, framing), [], {}
-    for pair in pairs:
-        try:
-            film = desk.make(pair)
-        except (ValueError, OSError) as error:
-            failed[pair.out.name] = str(error)
-            print(f"failed     {pair.out.name}: {error}")
-            continue
-        made.append(film)
-        _report(film)
+    with WorkBar("drawing", frames_of(pairs, cfg.max_frames), items="videos") as bar:
+        for pair in pairs:
+            name = str(pair.out)
+            try:
+                film = desk.make(pair, bar.on_step(name))
+            except (ValueError, OSError) as error:
+                failed[pair.out.name] = out_of_files(error) or str(error)
+                print(f"failed     {printable(pair.out.name)}: {printable(failed[pair.out.name])}")
+                continue
+            finally:
+                bar.end(name)
+            made.append(film)
+            _report(film)
     if len(pairs) > 1:
         write_json(pairs[0].out.parent / "films.json", {"made": [film.facts for film in made], "failed": failed})
-        print(f"{len(made)} of {len(pairs)} films made" + (f"; failed: {', '.join(failed)}" if failed else ""))
+        print(
+            f"{len(made)} of {len(pairs)} films made" + (f"; failed: {printable(', '.join(failed))}" if failed else "")
+        )
     return 0 if made else 1
+
+
+def frames_of(pairs: list[Pair], max_frames: int | None) -> dict[str, float | None]:
+    """How long each video will be, as its audio states it; corrected when it is drawn."""
+    seconds = {path: stated_seconds(path) for path in {pair.audio for pair in pairs}}
+    frames: dict[str, float | None] = {}
+    for pair in pairs:
+        stated = seconds[pair.audio]
+        count = None if stated is None else round(stated * FPS)
+        if count is not None and max_frames is not None:
+            count = min(count, max_frames)
+        frames[str(pair.out)] = count
+    return frames
 
 
 def _report(film: Made) -> None:
     seen = ", ".join(f"{key} {film.facts[key]}" for key in ("species", "detector", "face") if key in film.facts)
-    print(f"film       {film.path} ({film.frames} frames, {float(film.frames / film.fps):.2f} s; {seen})")
+    print(f"film       {printable(film.path)} ({film.frames} frames, {float(film.frames / film.fps):.2f} s; {seen})")
     for note in film.notes:
-        print(f"note       {note}")
+        print(f"note       {printable(note)}")
     if film.facts.get("untrained"):
         print("note       the picture comes from random weights: it shows that everything runs, not a person")
 
 
-def best_stage(puppet: DictConfig, liveportrait: DictConfig) -> Stage:
-    """LivePortrait where its weights for people are there, else the puppet, whose note says what is missing."""
-    try:
-        for letter in () if liveportrait.weights.startswith("random") else PARTS:
-            find(liveportrait.weights, letter, HUMAN)
-    except FileNotFoundError as error:
-        stage = instantiate(puppet)
-        missing = str(error).split(" in ")[0]
-        stage.note = f"{stage.note} (the photo itself: python -m joyvasa.weights pull liveportrait; {missing})"
-        return stage
-    return instantiate(liveportrait)
+def best_stage(puppet: DictConfig, liveportrait: DictConfig, species: str) -> Stage:
+    """LivePortrait for the species whose weights are there, else the puppet, whose note says what is missing.
+
+    Args:
+        puppet: the configuration of the puppet.
+        liveportrait: that of LivePortrait.
+        species: what was asked for: "auto", "human" or "animal". Both are looked for: on the page each visitor chooses.
+
+    Returns:
+        One of the two, or a stage of both where one species lacks its weights.
+    """
+    lacking: dict[str, str] = {}
+    for kind in ENTRIES:
+        missing = _lacking_weights(liveportrait.weights, kind)
+        if missing is not None:
+            lacking[kind] = f"the {ANIMATED[kind]} itself: {missing}"
+    if not lacking:
+        return instantiate(liveportrait)
+    drawn = instantiate(puppet)
+    if len(lacking) == len(ENTRIES):
+        drawn.note = f"{drawn.note} ({lacking[ANIMAL if species == ANIMAL else HUMAN]})"
+        return drawn
+    moved = instantiate(liveportrait)
+    stages = {kind: drawn if kind in lacking else moved for kind in ENTRIES}
+    return SpeciesStage(stages, lacking, species)
+
+
+def _lacking_weights(which: str, species: str) -> str | None:
+    """The command that adds what LivePortrait lacks for a species, and what it is; None where all is there."""
+    if which.startswith("random"):
+        return None
+    for letter in PARTS:
+        try:
+            find(which, letter, species)
+        except FileNotFoundError as error:
+            missing = str(error).split(" in ")[0]
+            return f"python -m joyvasa.weights pull {entry_of(letter, species)}; {missing}"
+    return None

@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 
 from omegaconf import DictConfig
+
 from joyvasa.progress import progress_bar
 
 PACKAGES = (

@@ -22,8 +22,10 @@ from joyvasa.models.checkpoint import read_official, write_official
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.models.official import build_official
 from joyvasa.motion import MotionStats
+from joyvasa.quoting import literal
 from joyvasa.tasks.build import build_sampling, device_of, load_generator, open_checkpoint
-from joyvasa.tasks.portable import ENDING, open_portable, write_portable
+from joyvasa.tasks.origin import LATEST, Origin, find_latest, is_latest, origin_of_file, origin_of_run
+from joyvasa.tasks.portable import ENDING, open_portable, read_facts, write_portable
 
 REGISTRY = "weights:"
 SHIPPED = Path(__file__).resolve().parents[1] / "assets" / "demo.safetensors"
@@ -39,22 +41,27 @@ class Opened:
     checkpoint: Path
     step: int | None
     run: Path | None
+    origin: Origin
 
 
 def open_generator(cfg: DictConfig, overrides: list[str], example: str) -> Opened:
-    """What `checkpoint=` means: a run, one of its files, an exported .safetensors, an official .pt, or weights:NAME of
-    the registry."""
+    """What `checkpoint=` means: a run, one of its files, `latest` for the newest run, an exported .safetensors, an
+    official .pt, or weights:NAME of the registry."""
     given = str(cfg.checkpoint) if cfg.checkpoint else ""
+    if is_latest(given):
+        given = str(find_latest(Path(cfg.paths.runs), given))
+        cfg.checkpoint = literal(given)
     if given.startswith(REGISTRY) or given.endswith(".pt"):
         return _open_official(cfg, overrides, _official_path(given))
     if cfg.template is not None:
         raise ValueError(f"template= is for official files (.pt); {given or 'a run'} has its own statistics")
     if given.endswith(ENDING):
         cfg, generator, step = open_portable(cfg, overrides, Path(given))
-        return Opened(cfg, generator, Path(given), step, None)
+        return Opened(cfg, generator, Path(given), step, None, origin_of_file(read_facts(Path(given)), step))
     cfg, checkpoint = open_checkpoint(cfg, overrides, example)
     generator, step = load_generator(cfg, checkpoint)
-    return Opened(cfg, generator, checkpoint, step, checkpoint.resolve().parents[1])
+    run = checkpoint.resolve().parents[1]
+    return Opened(cfg, generator, checkpoint, step, run, origin_of_run(run, checkpoint, step))
 
 
 def speaker(opened: Opened) -> Speak:
@@ -77,10 +84,18 @@ def speaker(opened: Opened) -> Speak:
     return speak
 
 
-def find_default(runs: Path) -> Path:
-    """The newest demo run, else the checkpoint that comes with the package."""
-    latest = runs / "demo" / "latest"
-    return latest if any((latest / "checkpoints").glob("*.ckpt")) else SHIPPED
+def open_chosen(cfg: DictConfig, overrides: list[str], example: str) -> Opened:
+    """The generator that `checkpoint=` means, by default the one that comes with the package; which it is, is printed.
+
+    No run that happens to lie under `paths.runs` is taken unasked: it may be a trial of a minute.
+    """
+    given = cfg.checkpoint
+    if given is None:
+        cfg.checkpoint = literal(str(SHIPPED))
+    opened = open_generator(cfg, overrides, example)
+    chosen = "" if given is not None else f"; the package's own, checkpoint={LATEST} takes the newest run"
+    print(f"checkpoint {opened.checkpoint} ({opened.origin.words}{chosen})")
+    return opened
 
 
 def _official_path(given: str) -> Path:
@@ -111,7 +126,7 @@ def _open_official(cfg: DictConfig, overrides: list[str], path: Path) -> Opened:
         del suggested["sampler.steps"]
     words = [f"{key}={value}" for key, value in suggested.items() if key not in taken]
     cfg = _recompose([*words, *overrides])
-    return Opened(cfg, generator.to(device_of(cfg)), path, file.iteration, None)
+    return Opened(cfg, generator.to(device_of(cfg)), path, file.iteration, None, Origin(file.iteration, None, None))
 
 
 def _recompose(words: list[str]) -> DictConfig:
@@ -165,6 +180,8 @@ def export(cfg: DictConfig, overrides: list[str]) -> int:
             "from": opened.checkpoint.name,
             "sha256": weights.sha256_of(opened.checkpoint),
         }
+        known = {"score": opened.origin.score, "trained": opened.origin.date}
+        facts |= {name: value for name, value in known.items() if value is not None}
         write_portable(out, opened.generator, opened.cfg, facts)
         print(f"written   {out} ({out.stat().st_size / 1e6:.1f} MB)")
         return 0

@@ -18,7 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from joyvasa.features import FeatureSpec
-from joyvasa.io.files import replacing
+from joyvasa.io.files import named_in_utf8, replacing
 from joyvasa.models.generator import MotionGenerator
 from joyvasa.tasks.build import FIXED, SUGGESTED, adopt, build_generator, device_of, unit_stats
 
@@ -35,8 +35,8 @@ def write_portable(path: Path, generator: MotionGenerator, cfg: DictConfig, fact
         for name, value in generator.state_dict().items()
     }
     about = {"format": _FORMAT, "config": config, "feature_spec": json.dumps(asdict(generator.encoder.spec))}
-    with replacing(path) as temporary:
-        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, temporary, about | facts)
+    with replacing(path) as temporary, named_in_utf8(temporary) as reachable:
+        save_file({name: value.contiguous().cpu() for name, value in tensors.items()}, reachable, about | facts)
 
 
 def read_facts(path: Path) -> dict[str, str]:
@@ -44,7 +44,7 @@ def read_facts(path: Path) -> dict[str, str]:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file; task=export writes one")
     try:
-        with safe_open(path, "pt") as file:
+        with named_in_utf8(path) as name, safe_open(name, "pt") as file:
             about = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path}: not a whole safetensors file ({error}); export it again") from error
@@ -59,7 +59,7 @@ def open_portable(cfg: DictConfig, overrides: list[str], path: Path) -> tuple[Di
     cfg = adopt(cfg, OmegaConf.create(about["config"]), path, overrides)
     generator = build_generator(cfg, unit_stats())
     FeatureSpec(**json.loads(about["feature_spec"])).require(generator.encoder.spec, "the configured encoder")
-    with safe_open(path, "pt") as file:
+    with named_in_utf8(path) as name, safe_open(name, "pt") as file:
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     try:
         generator.load_state_dict({name: t.float() if t.dtype == torch.half else t for name, t in state.items()})

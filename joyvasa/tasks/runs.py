@@ -7,17 +7,22 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from joyvasa.io.files import replacing
+from joyvasa.io.lock import FolderHeldError, hold_folder
+from joyvasa.markup import shown
 
 _AGREED = "JOYVASA_RUN_ID"  # processes that Lightning starts inherit rank 0's environment
 # What may not change on resume: the weights fit it, or the checkpoint's own value would be used without a word.
 UNCHANGED = ("encoder", "denoiser", "diffusion", "normaliser", "loss", "optim", "expert", "seed")
+# Of these, what may: it holds from the resumed step on, and `told_changes` says so.
+FREE = ("optim.optimizer.lr", "optim.schedule.total_steps")
 _BATCH = ("data.batch_size", "trainer.devices", "trainer.num_nodes")
 
 
@@ -80,18 +85,78 @@ def _newest(cfg: DictConfig, own: bool) -> Path | None:
     return found[-1].parent.parent.resolve() / "checkpoints" / "last.ckpt" if found else None
 
 
-def make_run_folder(cfg: DictConfig, resume: Path | None) -> Path:
-    """The folder of this run; a resumed run goes on in its own.
+def choose_run_folder(cfg: DictConfig, resume: Path | None) -> Path:
+    """The folder of this run; a resumed run goes on in its own."""
+    if resume:
+        return resume.resolve().parents[1]
+    return Path(cfg.paths.runs, cfg.name, agree_on_run_id(cfg)).resolve()
 
-    Raises ValueError when a new run would write into the folder of one that has been trained, or when a resumed one
-    is configured otherwise than it was.
+
+@contextmanager
+def hold_run(folder: Path) -> Iterator[None]:
+    """Hold the run folder while the body runs: rank 0 does it for all of them.
+
+    Raises:
+        BlockingIOError: another process trains there, on every rank; the message says which and since when.
     """
-    folder = resume.resolve().parents[1] if resume else Path(cfg.paths.runs, cfg.name, agree_on_run_id(cfg)).resolve()
+    from joyvasa.lit.distributed import agree, is_rank_zero
+
+    with ExitStack() as stack:
+        refused = ""
+        if is_rank_zero():
+            try:
+                stack.enter_context(hold_folder(folder, "training"))
+            except FolderHeldError as error:
+                refused = str(error)
+        refused = agree(refused)
+        if refused:
+            raise BlockingIOError(refused)
+        yield
+
+
+def check_run_folder(folder: Path, cfg: DictConfig, resume: Path | None) -> None:
+    """Raise ValueError when a new run would write into the folder of one that has been trained, or when a resumed one
+    is configured otherwise than it was."""
     if resume:
         check_same_settings(folder, cfg)
     elif any(folder.glob("checkpoints/*.ckpt")) and _AGREED not in os.environ:
         raise ValueError(f"{folder} holds a trained run; go on with resume={folder}, or give another run_id")
-    return folder
+
+
+def check_steps(cfg: DictConfig, resume: Path, done: int) -> None:
+    """Raise ValueError when `trainer.max_steps` is less than the checkpoint has made already."""
+    asked = cfg.trainer.max_steps
+    if 0 <= asked < done:
+        raise ValueError(
+            f"trainer.max_steps={asked}, but {resume} has made {done} steps already; give more than {done} to train "
+            "longer, or start a new run"
+        )
+
+
+def told_changes(folder: Path, cfg: DictConfig, done: int) -> list[str]:
+    """What is different from step `done` on when a run is resumed with another length or learning rate, for people."""
+    saved = OmegaConf.load(folder / "config.yaml")
+    before = saved.trainer.max_steps
+    now = cfg.trainer.max_steps
+    rate_before = _rate(saved, done)
+    rate_now = _rate(cfg, done)
+    lines = []
+    if before != now:
+        held = OmegaConf.select(saved, "optim.schedule.total_steps")
+        how = "the learning rate goes on as it was"
+        if rate_before != rate_now:
+            how = f"the learning rate is that of a run of {now} steps from here on"
+        lines.append(f"trainer.max_steps was {before} and is {now}: {how}")
+        if rate_before != rate_now and held is not None:
+            lines.append(f"optim.schedule.total_steps={held} would hold the schedule as it was")
+    if rate_before != rate_now:
+        lines.append(f"learning rate at step {done}: {rate_now:.3g} instead of {rate_before:.3g}")
+    return lines
+
+
+def _rate(cfg: DictConfig, step: int) -> float:
+    """The learning rate that a configuration gives step `step`."""
+    return float(cfg.optim.optimizer.lr) * instantiate(cfg.optim.schedule)(step)
 
 
 @contextmanager
@@ -115,7 +180,7 @@ def check_same_settings(folder: Path, cfg: DictConfig) -> None:
     _check_same_batch(path, saved, now)
     for key in sorted(saved.keys() | now.keys()):
         # Files may lie elsewhere: the hash in the checkpoint says whether they are the same.
-        fixed = key.split(".")[0] in UNCHANGED and key != "encoder.path"
+        fixed = key.split(".")[0] in UNCHANGED and key != "encoder.path" and key not in FREE
         if fixed and saved.get(key) != now.get(key):
             raise ValueError(
                 f"{key} is {now.get(key)}, the run was begun with {saved.get(key)}; resume with the settings of "
@@ -153,30 +218,47 @@ def _flat(node: Any, path: str = "") -> dict[str, Any]:
 
 
 def write_config(folder: Path, cfg: DictConfig) -> None:
-    """config.yaml, and runs/<experiment>/latest pointing here."""
+    """The run's config.yaml."""
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
+
+
+def point_latest(folder: Path) -> bool:
+    """Let runs/<experiment>/latest be this run, which has ended well: trained to its end and scored.
+
+    Not so for a debug run and for the trials of a sweep, which a user would not want to animate with; a run that failed
+    or was interrupted does not come here. Returns whether the link was moved.
+    """
+    from hydra.core.hydra_config import HydraConfig
+
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        if hydra.mode.name == "MULTIRUN" or hydra.runtime.choices.get("debug") not in (None, "null"):
+            return False
     link = folder.parent / "latest"
-    temporary = folder.parent / ".latest.tmp"
+    temporary = folder.parent / f".latest.{os.getpid()}.tmp"  # two runs may end at once
     temporary.unlink(missing_ok=True)
     temporary.symlink_to(folder.name)
     temporary.replace(link)
+    return True
 
 
 def write_text(path: Path, text: str) -> None:
     """Under a temporary name, then renamed."""
     with replacing(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON with null for what is undefined (NaN is no JSON)."""
+    """JSON with null for what is undefined (NaN is no JSON), and names that are no UTF-8 spelt out."""
 
     def clean(item: Any) -> Any:
         if isinstance(item, dict):
-            return {key: clean(inner) for key, inner in item.items()}
+            return {shown(key) if isinstance(key, str) else key: clean(inner) for key, inner in item.items()}
         if isinstance(item, (list, tuple)):
             return [clean(inner) for inner in item]
+        if isinstance(item, str):
+            return shown(item)
         return None if isinstance(item, float) and not math.isfinite(item) else item
 
     write_text(path, json.dumps(clean(value), indent=1) + "\n")

@@ -37,6 +37,7 @@ class Sweep(Callback):
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         _require_plugins(config)
+        _require_objective(config)
         folder = Path(config.hydra.sweep.dir)
         facts = {
             "name": f"{config.name}-{folder.name}",
@@ -71,6 +72,17 @@ def _require_plugins(config: DictConfig) -> None:
             sys.exit(2)  # Hydra turns a callback's exceptions into warnings, but not this one
 
 
+def _require_objective(config: DictConfig) -> None:
+    """Leave with one sentence where no trial could have the number that the sweep looks at."""
+    from joyvasa.tasks.objectives import check_objective
+
+    try:
+        check_objective(config)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
 def run_trial(cfg: DictConfig, overrides: list[str], task: Callable[[], int]) -> float | str:
     """Run `task` as a trial of the sweep Hydra is in; returns its objective, its status where there is none.
 
@@ -80,7 +92,7 @@ def run_trial(cfg: DictConfig, overrides: list[str], task: Callable[[], int]) ->
     from hydra.core.hydra_config import HydraConfig
 
     folder = Path(HydraConfig.get().sweep.dir)
-    facts = json.loads((folder / "sweep.json").read_text())
+    facts = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
     number = facts["first"] + HydraConfig.get().job.num
     given = dict(word.lstrip("+").partition("=")[::2] for word in overrides)
     if _spent(cfg, folder, facts):
@@ -102,7 +114,7 @@ def run_trial(cfg: DictConfig, overrides: list[str], task: Callable[[], int]) ->
     except Exception as failure:  # whatever it is, the other trials are not to be lost to it
         status, error = FAILED, _sentence(failure)
         (folder / "trials").mkdir(exist_ok=True)
-        (folder / "trials" / f"{number}.error.txt").write_text(traceback.format_exc())
+        (folder / "trials" / f"{number}.error.txt").write_text(traceback.format_exc(), encoding="utf-8")
         print(f"trial {number} failed: {error}\n(traceback: {folder}/trials/{number}.error.txt)", file=sys.stderr)
     _free_memory()
     seconds = round(time.monotonic() - started, 1)
@@ -172,7 +184,7 @@ def read_scores(folder: Path, name: str) -> tuple[float, dict[str, float | None]
     facts: dict[str, Any] = {}
     for file in ("bench.json", "metrics.json"):
         if (folder / file).is_file():
-            facts |= json.loads((folder / file).read_text())
+            facts |= json.loads((folder / file).read_text(encoding="utf-8"))
     scores = {metric: score["value"] for metric, score in facts.get("metrics", {}).get("model", {}).items()}
     values = {key: value for key, value in facts.items() if isinstance(value, (int, float))} | scores
     values |= _curves(folder / "logs" / "metrics.csv", facts.get("step", math.inf))

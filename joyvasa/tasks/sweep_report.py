@@ -23,7 +23,7 @@ _LOG_FROM = 4  # largest by smallest value of a parameter that is drawn on a log
 
 def summarise(folder: Path) -> list[Trial]:
     """Write and print the summary of the trials recorded in `folder`; returns them."""
-    trials, facts = read_trials(folder), json.loads((folder / "sweep.json").read_text())
+    trials, facts = read_trials(folder), json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
     name, direction = facts["objective"]["name"], facts["objective"]["direction"]
     keys = swept(trials)
     best = best_of(trials, direction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict
 from pathlib import Path
 
@@ -107,9 +108,13 @@ def plot_study(path: Path, study: ShiftStudy, seed: int) -> None:
     strange = study.rows(seed)[OTHER_VOICE]["confidence"]
     for values in study.confidence_NK:
         axes.plot(study.shifts_K, values, ".", color=SPREAD, markersize=3, zorder=1)
-    axes.fill_between(study.shifts_K, [s.low for s in rows], [s.high for s in rows], color=LINE, alpha=0.3, zorder=2)
+    if math.isnan(strange.low):  # of too few speakers there is no interval
+        axes.set_title(strange.note, fontsize="small")
+    else:
+        low_K, high_K = [score.low for score in rows], [score.high for score in rows]
+        axes.fill_between(study.shifts_K, low_K, high_K, color=LINE, alpha=0.3, zorder=2)
+        axes.axhspan(strange.low, strange.high, color=STRANGE, alpha=0.3, zorder=2)
     axes.plot(study.shifts_K, [s.value for s in rows], color=LINE, label="own voice, moved", zorder=3)
-    axes.axhspan(strange.low, strange.high, color=STRANGE, alpha=0.3, zorder=2)
     axes.axhline(strange.value, color=STRANGE, label="another speaker's voice", zorder=3)
     axes.set(xlabel="frames the voice was moved by", ylabel="sync confidence", xticks=study.shifts_K[::2])
     axes.legend(frameon=False)

@@ -18,19 +18,30 @@ from omegaconf import DictConfig, OmegaConf
 
 from joyvasa.data.feature_groups import find_group
 from joyvasa.data.shards import DatasetInfo, open_dataset
+from joyvasa.data.workers import explain_death
 from joyvasa.lit.checkpoints import AtomicCheckpointIO, find_checkpoint, read_checkpoint
 from joyvasa.lit.data_module import MotionData
 from joyvasa.lit.distributed import is_rank_zero, rank_zero_first
-from joyvasa.lit.interrupt import TrainingInterrupted
 from joyvasa.lit.module import MotionModule
 from joyvasa.lit.provenance import provenance
 from joyvasa.lit.run_logger import RunLogger
 from joyvasa.lit.samples import SampleMetrics
+from joyvasa.lit.stops import NotFiniteError, TrainingInterrupted
 from joyvasa.models.speech import find_weights
 from joyvasa.motion import CHANNELS, MotionStats
 from joyvasa.tasks.build import build_module, build_sampling, load_generator, prepare_dataset
 from joyvasa.tasks.judge import open_judge
-from joyvasa.tasks.runs import find_resume, make_run_folder, shared_run_id, write_config
+from joyvasa.tasks.runs import (
+    check_run_folder,
+    check_steps,
+    choose_run_folder,
+    find_resume,
+    hold_run,
+    point_latest,
+    shared_run_id,
+    told_changes,
+    write_config,
+)
 from joyvasa.tasks.score import portrait, score_and_show
 
 _LOADER = ("window", "history", "batch_size", "num_workers", "short", "truncate_p", "windows_per_clip", "buffer")
@@ -43,12 +54,14 @@ Build = Callable[[DictConfig, MotionStats], MotionModule]
 Conclude = Callable[[DictConfig, DatasetInfo, Path, Path, dict], dict]
 
 
-def resume_command(folder: Path) -> str:
-    """The command typed, with resume= added."""
+def resume_command(folder: Path | None) -> str:
+    """The command typed, with resume= added; without a folder, to start anew."""
     import shlex
 
     words = [word for word in sys.argv[1:] if not word.startswith("resume=")]
-    return " ".join(["python", "run.py", *(shlex.quote(word) for word in words), f"resume={shlex.quote(str(folder))}"])
+    if folder is not None:
+        words.append(f"resume={folder}")
+    return " ".join(["python", "run.py", *(shlex.quote(word) for word in words)])
 
 
 def train(cfg: DictConfig, overrides: list[str]) -> int:
@@ -70,30 +83,80 @@ def fit_run(cfg: DictConfig, check: Check, build: Build, conclude: Conclude) -> 
     with rank_zero_first():  # what is downloaded or made is found by the ranks that follow
         check(cfg)
         dataset = prepare_dataset(cfg)
-    rank_zero = is_rank_zero()
     resume = find_resume(cfg)
-    folder = make_run_folder(cfg, resume)
-    cfg.paths.run = str(folder)
+    folder = choose_run_folder(cfg, resume)
+    with hold_run(folder):
+        check_run_folder(folder, cfg, resume)
+        if resume:
+            check_steps(cfg, resume, read_checkpoint(resume)["global_step"])
+        cfg.paths.run = str(folder)
+        return _fit_in(folder, cfg, dataset, resume, build, conclude)
+
+
+def _fit_in(
+    folder: Path, cfg: DictConfig, dataset: DatasetInfo, resume: Path | None, build: Build, conclude: Conclude
+) -> int:
+    """Train in a run folder that this process holds; returns the exit code."""
+    rank_zero = is_rank_zero()
     module = build(cfg, dataset.stats)
     data = build_data(cfg, dataset, module)
+    trainer = build_trainer(cfg, resume if rank_zero else None, dataset)
     if rank_zero:
         write_config(folder, cfg)
         dataset.stats.save(folder / "stats.safetensors")
         size = sum(p.numel() for p in module.parameters()) / 1e6
         print(f"{size:.2f} M parameters, {dataset.hours:.2f} h of motion, run folder {folder}", flush=True)
-    trainer = build_trainer(cfg, resume if rank_zero else None, dataset)
     started = time.monotonic()
     try:
         with shared_run_id(folder):
             trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     except TrainingInterrupted as stop:
         if trainer.is_global_zero:
-            how = stop.requeued or f"go on with: {resume_command(folder)}"
-            print(f"\nsaved {stop.checkpoint}\n{how}", flush=True)
+            _tell_interrupted(stop, folder)
         return stop.exit_code
+    except NotFiniteError as error:
+        if not trainer.is_global_zero and error.everywhere:
+            return 2  # rank 0 says it
+        raise ValueError(f"{error}\n{_remedy(error, cfg, folder)}") from error
+    except RuntimeError as error:
+        death = explain_death(error)
+        if death is None:
+            raise
+        raise death from error
     if trainer.is_global_zero:
         _conclude_run(trainer, time.monotonic() - started, partial(conclude, cfg, dataset), folder)
+        if point_latest(folder):
+            print(f"latest    {folder.parent / 'latest'}", flush=True)
     return 0
+
+
+def _tell_interrupted(stop: TrainingInterrupted, folder: Path) -> None:
+    """What was saved, and the command that goes on from there."""
+    last = folder / "checkpoints" / "last.ckpt"
+    how = stop.requeued or f"go on with: {resume_command(folder)}"
+    if stop.checkpoint is not None:
+        print(f"\nsaved {stop.checkpoint}\n{how}", flush=True)
+    elif last.is_file():
+        step = read_checkpoint(last)["global_step"]
+        print(f"\nno batch came; the last checkpoint is {last} of step {step}\n{how}", flush=True)
+    else:
+        print("\nno batch came, and there was no checkpoint yet: nothing to go on from", flush=True)
+
+
+def _remedy(error: NotFiniteError, cfg: DictConfig, folder: Path) -> str:
+    """What to do about a training that met NaN or infinity, with the checkpoint that is whole and the command."""
+    last = folder / "checkpoints" / "last.ckpt"
+    lower = f"optim.optimizer.lr={cfg.optim.optimizer.lr / 10:g}"
+    where = "no checkpoint had been saved: start anew"
+    command = resume_command(None)
+    if last.is_file():
+        where = f"{last} (step {read_checkpoint(last)['global_step']}) is whole: go on from there"
+        command = resume_command(folder)
+    if error.from_data:
+        return f"remove or re-extract this clip; {where}: {command}"
+    clip = cfg.trainer.gradient_clip_val
+    how = f"lower the learning rate (now {cfg.optim.optimizer.lr:g}), or clip gradients more (now {clip})"
+    return f"{how}; {where}: {command} {lower}"
 
 
 def _conclude_run(trainer: Trainer, seconds: float, conclude: Callable[[Path, Path, dict], dict], folder: Path) -> None:
@@ -168,6 +231,8 @@ def build_trainer(cfg: DictConfig, resume: Path | None, dataset: DatasetInfo) ->
     step = read_checkpoint(resume)["global_step"] if resume else 0
     if resume:
         print(f"resuming {resume} at step {step}", flush=True)
+        for line in told_changes(resume.resolve().parents[1], cfg, step):
+            print(line, flush=True)
     for logger in _ours(loggers) if is_rank_zero() else ():  # killed before its first checkpoint, a run begins anew
         logger.rewind(step)
     callbacks = [each for each in instantiate(cfg.callbacks).values() if each is not None]  # null leaves one out

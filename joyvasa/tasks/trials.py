@@ -27,4 +27,6 @@ class Trial:
 def read_trials(folder: Path) -> list[Trial]:
     """The trials recorded in a sweep's folder, by number."""
     files = (folder / "trials").glob("*.json")
-    return sorted((Trial(**json.loads(file.read_text())) for file in files), key=lambda trial: trial.number)
+    return sorted(
+        (Trial(**json.loads(file.read_text(encoding="utf-8"))) for file in files), key=lambda trial: trial.number
+    )

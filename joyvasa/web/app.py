@@ -16,9 +16,10 @@ from omegaconf import DictConfig
 
 from joyvasa.animate.pipeline import Studio
 from joyvasa.tasks.animate import open_studio
+from joyvasa.web.examples import make_examples
 from joyvasa.web.folder import Folder
 from joyvasa.web.line import Line
-from joyvasa.web.words import UNTRAINED
+from joyvasa.web.words import UNTRAINED, motion_model
 from joyvasa.web.workshop import Workshop
 
 if TYPE_CHECKING:
@@ -89,18 +90,21 @@ class Shop:
         os.environ.update(no_proxy=own, NO_PROXY=own)
         logging.getLogger("httpx").setLevel(logging.WARNING)
         from joyvasa.web.counter import Counter
-        from joyvasa.web.page import ICON, STYLE, Defaults, build, theme
+        from joyvasa.web.page import ICON, STYLE, Defaults, build, theme, thumbnails
 
         how = self.cfg.animate
         guidance = self.cfg.generation.guidance if self.cfg.guidance is None else self.cfg.guidance
         amplitude = {name: value for name, value in how.composition.amplitude.items() if name != "_target_"}
         defaults = Defaults(self.cfg.species, guidance, amplitude, how.sound)
-        self._page = build(Counter(self.workshop, self.line, self.folder), self.now(), defaults)
+        counter = Counter(self.workshop, self.line, self.folder)
+        examples = make_examples(self.folder.examples)
+        self._page = build(counter, self.now(), defaults, examples)
         _, address, _ = self._page.launch(
             server_name=self.cfg.web.host,
             server_port=self.cfg.web.port or None,
             max_file_size=self.limits.upload_mb * 2**20,
             theme=theme(),
+            css=thumbnails(examples),
             css_paths=STYLE,
             favicon_path=ICON,
             footer_links=[],
@@ -124,7 +128,7 @@ class Shop:
         return warning | {
             "Draws with": studio.stage.note,
             "Finds faces with": f"{studio.detector.name}: {studio.detector.note}",
-            "Speaks with": f"checkpoint {studio.facts['checkpoint']}",
+            "Voice model": motion_model(studio.facts),
         }
 
     def close(self) -> None:

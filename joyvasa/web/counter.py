@@ -85,6 +85,39 @@ class Counter:
         else:
             yield ended(words.finished(result, preview), result)
 
+    async def animate(self, owner: str, values: tuple) -> tuple[str, dict[str, Any]]:
+        """The page's inputs -> (the video's path, what there is to say of it), for programs.
+
+        Raises:
+            gr.Error: with the sentence that a visitor would read.
+        """
+        try:
+            wish = wish_of(False, *values)
+            await asyncio.to_thread(self.workshop.check, wish)
+            job = self.line.add(owner, partial(self.workshop.make, wish=wish))
+        except (ValueError, OSError) as error:
+            raise self._refusal(words.plain(error, self.folder.root)) from error
+        try:
+            async for _ in self._watch(job):
+                pass
+        finally:
+            job.cancel()  # without effect on one that has ended; else its program is gone
+        try:
+            result: Result = job.future.result()
+        except (Cancelled, CancelledError) as error:
+            raise self._refusal("Cancelled. Nothing was kept.") from error
+        except (ValueError, OSError) as error:
+            raise self._refusal(words.plain(error, self.folder.root)) from error
+        made = result.made
+        seconds = made.frames / float(made.fps)
+        facts = {"frames": made.frames, "seconds": seconds, "notes": list(made.notes), "used": dict(made.facts)}
+        return str(made.path), facts
+
+    @staticmethod
+    def _refusal(text: str) -> gr.Error:
+        """For the program that asked; the terminal of the page needs no traceback of what a visitor did wrong."""
+        return gr.Error(text, print_exception=False)
+
     async def _watch(self, job: Job) -> AsyncIterator[str]:
         said = ""
         while not job.future.done():

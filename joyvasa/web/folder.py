@@ -2,6 +2,7 @@
 
 FOLDER/…                   what browsers sent, and small pictures shown to them (gradio names the folders)
 FOLDER/films/SESSION/JOB/  inputs of a job while it runs, and its film
+FOLDER/examples/           what the page itself made for its visitors to try; stays until the page stops
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ class Folder:
         self.root = Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent)).resolve()
         self.films = self.root / "films"
         self.films.mkdir()
+        self.examples = self.root / "examples"
         self.keep_seconds = keep_seconds
         self._working: set[Path] = set()
         self._closed = threading.Event()
@@ -61,7 +63,9 @@ class Folder:
         """Remove the files older than `keep_seconds`, and the folders that were empty as long; returns how many."""
         oldest, removed = (time.time() if now is None else now) - self.keep_seconds, 0
         for path in sorted(self.root.rglob("*"), reverse=True):  # what lies in a folder before the folder
-            if path == self.films or self._working.intersection((path, *path.parents)):
+            if path == self.films or self.examples in (path, *path.parents):
+                continue
+            if self._working.intersection((path, *path.parents)):
                 continue
             try:
                 if path.lstat().st_mtime < oldest:

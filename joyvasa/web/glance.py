@@ -10,8 +10,8 @@ import numpy as np
 
 from joyvasa.faces.choose import left_to_right
 from joyvasa.faces.face import Detector, Face
-from joyvasa.io.files import FILM_ENDINGS
 from joyvasa.io.image import read_picture
+from joyvasa.io.listing import is_video
 from joyvasa.io.video_reader import probe_video, read_frames
 
 SIDE_PX = 640  # of the picture shown
@@ -36,7 +36,7 @@ def glance(path: Path, detector: Detector, max_side: int) -> Glance:
 
     Raises ValueError or OSError naming the file.
     """
-    video = path.suffix.lower() in FILM_ENDINGS
+    video = is_video(path)
     if video:
         pixels = next(iter(read_frames(path, max_side=max_side)))
         shrunk = pixels.shape[1] / probe_video(path).width

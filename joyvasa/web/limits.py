@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
-
-from joyvasa.io.audio import load_audio
+from joyvasa.io.audio import survey_audio
 from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS
+from joyvasa.io.kinds import kind_of
+from joyvasa.io.listing import is_taken, is_video
 from joyvasa.io.video_reader import probe_video
-from joyvasa.motion import FPS, SAMPLE_RATE
+from joyvasa.motion import FPS
 from joyvasa.web.line import Refused
 
 COMMAND = "python run.py task=animate"
@@ -54,12 +53,12 @@ class Limits:
     def check_image(self, path: Path) -> None:
         """Raises Refused for an unknown kind, too large a file or too long a video; ValueError or OSError for a film
         that cannot be read."""
-        if path.suffix.lower() not in PICTURE_ENDINGS + FILM_ENDINGS:
+        if not is_taken(path, PICTURE_ENDINGS + FILM_ENDINGS) and kind_of(path) not in ("image", "video"):
             raise Refused(
                 f"{path.name}: not a photo or video this page knows ({', '.join(PICTURE_ENDINGS + FILM_ENDINGS)})."
             )
         self._check_size(path)
-        if path.suffix.lower() in FILM_ENDINGS:
+        if is_video(path):
             self._check_length(path, float(probe_video(path).seconds), self.video_seconds)
 
     def check_voice(self, path: Path) -> None:
@@ -81,23 +80,12 @@ class Limits:
 
 
 def sound_seconds(path: Path) -> float:
-    """Length of a recording, by its header where that tells, else by decoding it.
+    """Length of a recording, by decoding it: headers of streamed files hold placeholders. It is read with flat memory,
+    and what was found out is remembered for the job.
 
-    Raises ValueError or OSError naming the file where it is no sound.
+    Raises ValueError or OSError naming the file where it is no audio.
     """
-    try:
-        return soundfile.info(path).duration
-    except (soundfile.LibsndfileError, TypeError):  # TypeError: a file called .raw, which has no header to read
-        pass
-    import av
-
-    try:
-        with av.open(os.path.abspath(path)) as container:
-            if container.streams.audio and container.duration is not None:
-                return container.duration / av.time_base
-    except av.FFmpegError:
-        pass
-    return len(load_audio(path)) / SAMPLE_RATE
+    return survey_audio(path).seconds
 
 
 def spoken(seconds: float) -> str:

@@ -5,17 +5,21 @@ Imports gradio, and is imported only once the page is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import base64
+import io
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
+from PIL import Image
 
 from joyvasa.animate.soundtrack import SOUNDS
 from joyvasa.faces.species import SPECIES
 from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS
 from joyvasa.web import words
 from joyvasa.web.counter import Counter
+from joyvasa.web.examples import Example
 
 TITLE = "JoyVASA: a photo and a voice become a film"
 STYLE, ICON = (Path(__file__).parent / name for name in ("page.css", "icon.svg"))
@@ -26,6 +30,10 @@ MONO = ["ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
 SPECIES_WORDS = dict(zip(SPECIES, ("Decide from the picture", "A person", "An animal"), strict=True))
 SOUND_WORDS = dict(zip(SOUNDS, ("The voice", "The video's own", "Both"), strict=True))
 REGION_WORDS = {"all": "Everything", "lip": "Lips", "eyes": "Eyes", "exp": "Whole expression", "pose": "Head"}
+THUMBNAIL_PX = 96
+DESCRIPTION = (
+    "A photo (or a video) and a voice become a video; returns its file, and a record of notes and of what was used."
+)
 AMPLITUDES = {"lips": "Lips", "eyes": "Eyes", "brows": "Brows", "head": "Head"}
 
 
@@ -43,23 +51,56 @@ def theme() -> gr.themes.Base:
     return gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=FONTS, font_mono=MONO)
 
 
-def build(counter: Counter, now: Mapping[str, str], defaults: Defaults) -> gr.Blocks:
-    """The page. now: what works (a word or two -> a sentence), for its head."""
+def build(counter: Counter, now: Mapping[str, str], defaults: Defaults, examples: Sequence[Example]) -> gr.Blocks:
+    """The page.
+
+    Args:
+        counter: the handlers.
+        now: what works (a word or two -> a sentence).
+        defaults: where the inputs stand at first.
+        examples: photos and recordings to try.
+    """
     limits = counter.workshop.limits
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
-        gr.HTML(words.head(now, limits.words))
+        gr.HTML(words.head({}, limits.words))
         with gr.Row(elem_id="columns"):
             with gr.Column(scale=5, min_width=320):
                 image, shown = _image(counter)
                 voice = _voice(counter)
+                _examples(examples, image, voice)
                 species = gr.Radio(_choices(SPECIES_WORDS), value=defaults.species, label="Who is it?")
                 settings = _settings(counter, defaults, shown)
-            with gr.Column(scale=5, min_width=320, elem_id="result"):
+            with gr.Column(scale=6, min_width=320, elem_id="result"):
                 buttons = _buttons(limits.preview_seconds)
                 outputs = _result()
-        _wire(counter, [image, voice, species, *settings], buttons, outputs)
+                gr.HTML(words.works(now), elem_id="now")
+        inputs = [image, voice, species, *settings]
+        _wire(counter, inputs, buttons, outputs)
+        _serve_programs(counter, inputs)
         page.unload(counter.leave)
     return page
+
+
+def _examples(examples: Sequence[Example], image: gr.File, voice: gr.Audio) -> None:
+    """A button for each example, which puts its files where a visitor would put his own."""
+    with gr.Row(elem_id="examples"):
+        for example in examples:
+            button = gr.Button(example.label, size="sm", min_width=140, elem_id=f"example-{example.name}")
+            files = (str(example.photo), str(example.voice))
+            button.click(lambda files=files: files, None, [image, voice], api_visibility="private", queue=False)
+
+
+def thumbnails(examples: Sequence[Example]) -> str:
+    """A stylesheet that shows each example's photo on its button, without a file that has to be served."""
+    rules: list[str] = []
+    for example in examples:
+        with Image.open(example.photo) as photo:
+            small = photo.convert("RGB").resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+        content = io.BytesIO()
+        small.save(content, "JPEG", quality=80)
+        data = base64.b64encode(content.getvalue()).decode()
+        rules.append(f"#example-{example.name} {{ background-image: url(data:image/jpeg;base64,{data}); }}")
+    return "\n".join(rules)
 
 
 @dataclass(frozen=True)
@@ -100,7 +141,7 @@ def _settings(counter: Counter, defaults: Defaults, shown: Shown) -> list:
     strictest = max(limits.guidance, defaults.guidance)
     with gr.Accordion("How it moves", open=False):
         regions = gr.CheckboxGroup(
-            _choices(REGION_WORDS), label="What the voice moves", elem_id="regions",
+            _choices(REGION_WORDS), value=[], label="What the voice moves", elem_id="regions",
             info="Nothing chosen: everything in a photo, the lips in a video.",
         )  # fmt: skip
         guidance = gr.Slider(
@@ -119,7 +160,9 @@ def _settings(counter: Counter, defaults: Defaults, shown: Shown) -> list:
     with gr.Accordion("Which face, if the wrong one was found", open=False):
         with gr.Row():
             face = gr.Number(label="Number, from the left", precision=0, minimum=0, value=0, info="0: the largest")
-            box = gr.Textbox(label="Or its place", placeholder="left, top, width, height", info="pixels of your file")
+            box = gr.Textbox(
+                "", label="Or its place", placeholder="left, top, width, height", info="pixels of your file"
+            )
     chosen = [shown.picture, shown.words, shown.to_file, sound, box, shown.corner]
     shown.image.change(counter.look, shown.image, chosen, api_name="look", show_progress="hidden")
     marks = [shown.corner, box, shown.words]
@@ -156,13 +199,59 @@ def _wire(counter: Counter, inputs: list, buttons: tuple[gr.Button, gr.Button, g
 
 
 def _handler(counter: Counter, preview: bool):
-    """Gradio finds the request by its annotation, which a partial of `make` does not have."""
+    """Gradio finds the request by its annotation, which a partial of `make` does not have, and names the arguments of
+    its programs' interface by those of the function."""
 
-    async def make(request: gr.Request, *values):
+    async def make(
+        request: gr.Request,
+        photo,
+        voice,
+        species,
+        face,
+        box,
+        regions,
+        guidance,
+        lips,
+        eyes,
+        brows,
+        head,
+        sound,
+    ):
+        values = (photo, voice, species, face, box, regions, guidance, lips, eyes, brows, head, sound)
         async for update in counter.make(preview, request.session_hash, values):
             yield update
 
     return make
+
+
+def _serve_programs(counter: Counter, inputs: list) -> None:
+    """`/animate` for programs: a photo and a voice are enough, everything else stands where the page has it."""
+
+    async def animate(
+        request: gr.Request,
+        photo,
+        voice,
+        species,
+        face,
+        box,
+        regions,
+        guidance,
+        lips,
+        eyes,
+        brows,
+        head,
+        sound,
+    ):
+        values = (photo, voice, species, face, box, regions, guidance, lips, eyes, brows, head, sound)
+        return await counter.animate(request.session_hash, values)
+
+    hidden = gr.Button(visible=False)
+    video = gr.File(visible=False, label="video")
+    facts = gr.JSON(visible=False, label="facts")
+    hidden.click(
+        animate, inputs, [video, facts],
+        api_name="animate", api_description=DESCRIPTION, show_progress="hidden", concurrency_limit=None,
+    )  # fmt: skip
 
 
 def _choices(words_of: Mapping[str, str]) -> list[tuple[str, str]]:

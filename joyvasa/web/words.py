@@ -13,7 +13,11 @@ from joyvasa.web.limits import spoken
 from joyvasa.web.line import WAITING, Job
 from joyvasa.web.workshop import DRAWING, LISTENING, LOOKING, Result
 
-EMPTY = '<p class="quiet">Your film appears here.</p>'
+EMPTY = (
+    '<div class="empty"><p>Your video appears here.</p><ol>'
+    "<li>Give a photo or a video of a face, and a voice, or press an example.</li>"
+    "<li>Preview: the first seconds, with a drawn face.</li><li>Make film: all of it.</li></ol></div>"
+)
 CANCELLED = '<p class="quiet">Cancelled. Nothing was kept.</p>'
 BROKEN = '<p class="problem">The program failed here, which is its fault. The terminal it runs in shows where.</p>'
 UNTRAINED = (
@@ -21,6 +25,8 @@ UNTRAINED = (
     "For real ones: python -m joyvasa.weights pull liveportrait"
 )
 PHASES = {LOOKING: "Looking at the picture", LISTENING: "Listening to the voice", DRAWING: "Drawing"}
+# What a correlation means to somebody who does not know the number: at least this much, in words.
+QUALITY = ((0.85, "closely"), (0.6, "well"), (0.3, "roughly"), (float("-inf"), "hardly"))
 SERVED = "gradio_api/file="  # from where gradio serves files of its folder, beside the page
 UNITS = {LOOKING: "frame", LISTENING: "part", DRAWING: "frame"}
 _PLACE = re.compile(r" in /[^\s;,)]+")  # a folder of this machine, which is nobody else's business
@@ -29,12 +35,49 @@ _COMMAND = re.compile(r"python (?:-m [\w.]+(?: (?:pull|import) \w+)?|\w+\.py(?: 
 
 
 def head(lines: Mapping[str, str], limits: str) -> str:
-    """Title, what works now (`lines`: what -> sentence), and what the page takes."""
-    rows = "".join(f"<li><b>{escape(what)}</b> {commands(_PLACE.sub('', text))}</li>" for what, text in lines.items())
+    """Title, what the page takes, and what works now (see `works`), if it is to stand here."""
     return (
         "<header><h1>JoyVASA</h1><p>One photo or video of a person or an animal, and one voice, become a talking "
-        f'face.</p><ul class="now">{rows}</ul><p class="quiet">{escape(limits)}</p></header>'
+        f'face. <span class="quiet">{escape(limits)}</span></p>{works(lines) if lines else ""}</header>'
     )
+
+
+def works(lines: Mapping[str, str]) -> str:
+    """A list of what works now and which command adds the rest: what -> sentence."""
+    rows = "".join(f"<li><b>{escape(what)}</b> {commands(_PLACE.sub('', text))}</li>" for what, text in lines.items())
+    return f'<ul class="now">{rows}</ul>'
+
+
+def motion_model(facts: Mapping[str, str]) -> str:
+    """Which model generates the motion and how good it is, in a sentence.
+
+    Args:
+        facts: of the studio; `checkpoint`, `run`, `step`, `score` ("lip_pc1 0.93") and `trained`, as far as known.
+
+    Returns:
+        A sentence or two of plain text.
+    """
+    which = facts.get("checkpoint", "unknown")
+    if "run" in facts:
+        which = f"{which} of the run {facts['run']}"
+    step = _known(facts, "step")
+    trained = f", trained for {step} steps" if step else ", trained for an unknown number of steps"
+    date = _known(facts, "trained")
+    if date:
+        trained += f" until {date}"
+    name, _, value = (_known(facts, "score") or "").partition(" ")
+    if not value:
+        return f"{which}{trained}. How well its lips follow a voice was not measured."
+    quality = next(word for least, word in QUALITY if float(value) >= least)
+    return (
+        f"{which}{trained}. On unheard voices of its own data set its lips follow {quality}: {value} of 1 "
+        f"({name}, the correlation with the true lips)."
+    )
+
+
+def _known(facts: Mapping[str, str], name: str) -> str | None:
+    value = facts.get(name)
+    return None if value in (None, "unknown") else value
 
 
 def commands(text: str) -> str:
@@ -42,12 +85,16 @@ def commands(text: str) -> str:
     return _COMMAND.sub(r"<code>\g<0></code>", escape(text))
 
 
-def problem(error: Exception, folder: Path) -> str:
+def plain(error: Exception, folder: Path) -> str:
     """The sentence of an error, without the places of this machine's files."""
     text = getattr(error, "strerror", None) or str(error)
     text = re.sub(rf"{re.escape(str(folder))}/(?:[^/\s]+/)*", "", text)
-    text = re.sub(r"\[Errno \d+\] ", "", text)
-    return f'<p class="problem" role="alert">{commands(text)}</p>'
+    return re.sub(r"\[Errno \d+\] ", "", text)
+
+
+def problem(error: Exception, folder: Path) -> str:
+    """`plain`, as it stands on the page."""
+    return f'<p class="problem" role="alert">{commands(plain(error, folder))}</p>'
 
 
 def note(text: str) -> str:

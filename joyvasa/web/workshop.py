@@ -18,10 +18,13 @@ from omegaconf import DictConfig
 
 from joyvasa.animate.compose_settings import Amplitude
 from joyvasa.animate.pipeline import Made, OnStep, Studio
+from joyvasa.animate.soundtrack import VOICE
 from joyvasa.animate.stage import Stage
 from joyvasa.faces.face import Detector, Face
-from joyvasa.io.files import FILM_ENDINGS
-from joyvasa.io.video_reader import VideoReader, load_sound
+from joyvasa.io.audio import load_sound
+from joyvasa.io.files import fitted
+from joyvasa.io.listing import is_video
+from joyvasa.io.video_reader import VideoReader
 from joyvasa.io.video_writer import write_video
 from joyvasa.motion import SAMPLE_RATE
 from joyvasa.tasks.animate import composition_of, framing_of
@@ -95,15 +98,15 @@ class Workshop:
         with self.folder.job(job.owner) as place:
             image, voice = (_own(path, place / "inputs" / kind) for path, kind in _inputs(wish))
             studio = self._studio(stage, job.enter(LOOKING))
-            if wish.preview and image.suffix.lower() in FILM_ENDINGS:
-                image = beginning(image, self.limits.preview_seconds)
+            if wish.preview and is_video(image):
+                image = beginning(image, self.limits.preview_seconds, audio=wish.sound != VOICE)
             subject = studio.look(image, framing_of(cfg))
             heard = studio.listen(voice, max_frames=frames, guidance=wish.guidance, on_step=job.enter(LISTENING))
             with self._alone(stage, job):
                 made = studio.shoot(
                     subject,
                     heard,
-                    place / f"{wish.image.stem}_{voice.stem}{'_preview' * wish.preview}.mp4",
+                    place / fitted(f"{wish.image.stem}_{voice.stem}", f"{'_preview' * wish.preview}.mp4"),
                     composition=composition_of(cfg, image),
                     sound=wish.sound,
                     on_step=job.enter(DRAWING),
@@ -152,16 +155,17 @@ class SharedDetector:
             return self._detector.detect(image)
 
 
-def beginning(path: Path, seconds: float) -> Path:
-    """The first seconds of a video with their sound, as a file beside it: a preview need not follow all of it."""
+def beginning(path: Path, seconds: float, *, audio: bool) -> Path:
+    """The first seconds of a video, as a file beside it: a preview need not follow all of it. audio: with its own,
+    which need not be readable where it is not heard."""
     reader = VideoReader(path)
     info, frames = reader.info, min(len(reader), math.ceil(seconds * reader.info.fps))
-    audio, rate = None, SAMPLE_RATE
-    if info.has_sound:
+    samples, rate = None, SAMPLE_RATE
+    if audio and info.has_sound:
         sound = load_sound(path, seconds=frames / float(info.fps))
-        audio, rate = sound.samples, sound.rate
-    short = path.with_name(f"{path.stem}_beginning.mp4")
-    write_video(short, reader.frames(0, frames), audio, info.fps, rate=rate)
+        samples, rate = sound.samples, sound.rate
+    short = path.with_name(fitted(path.stem, "_beginning.mp4"))
+    write_video(short, reader.frames(0, frames), samples, info.fps, rate=rate)
     return short
 
 

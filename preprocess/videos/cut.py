@@ -16,17 +16,24 @@ from joyvasa.motion import FPS
 from preprocess.videos.records import FaceTrack, Look, Piece, Unusable
 from preprocess.videos.settings import Filters
 
+HOLE_INTERVALS = 4  # of kept frames: a longer time from one to the next is called a hole, and not a cut
 EPSILON = 1e-6  # of a frame, by which times are rounded
+WHOLE = ("the start of the video", "the end of the video")  # where the kept frames begin and end
 
 
 def pieces(
-    looks: Sequence[Look], times_T: np.ndarray, duration: float, filters: Filters
+    looks: Sequence[Look],
+    times_T: np.ndarray,
+    duration: float,
+    filters: Filters,
+    edges: tuple[str, str] = WHOLE,
 ) -> tuple[list[Piece], list[tuple[Piece, Unusable]]]:
     """(pieces, what is too short for one), each in rising order; tracks are numbered through the film.
 
     times_T: seconds of all kept frames of the film. duration: the end of its last frame. Motion frame k belongs to the
     track that is shown at k / 25 s: from the time of its first frame to that of the frame behind it, or, before a hole
-    in the picture, to 1 / min_fps s behind its last.
+    in the picture, to 1 / min_fps s behind its last. edges: what the first and the last kept frame are bounded by, in
+    words; the audio may begin later than the picture, and end earlier.
     """
     shortest = math.ceil(filters.min_seconds * FPS - EPSILON)
     longest = max(shortest, math.floor(filters.max_seconds * FPS + EPSILON))
@@ -44,8 +51,42 @@ def pieces(
             kept.append(_piece(track, times_T, parent, part, low, high))
         if bounds[-1] < last or not sizes:
             rest = _piece(track, times_T, parent, len(sizes), bounds[-1], last)
-            short.append((rest, _too_short(rest, filters, bool(sizes))))
+            between = _bounds_of(tracks, parent, looks, times_T, edges)
+            short.append((rest, _too_short(rest, filters, between, bool(sizes))))
     return kept, short
+
+
+def _bounds_of(
+    tracks: Sequence[FaceTrack], parent: int, looks: Sequence[Look], times_T: np.ndarray, edges: tuple[str, str]
+) -> str:
+    """Why a track begins and ends where it does, in words: what makes it short is not always the face."""
+    track = tracks[parent]
+    first_frames = {first for each in looks for first, _ in each.shots}
+    stop_frames = {stop for each in looks for _, stop in each.shots}
+    joins_last = parent > 0 and tracks[parent - 1].stop == track.start
+    joins_next = parent + 1 < len(tracks) and tracks[parent + 1].start == track.stop
+    if track.start == 0:
+        begin = edges[0]
+    elif track.start in first_frames:
+        begin = _border(track.start, looks, times_T)
+    else:
+        begin = "where another face comes or goes" if joins_last else "where the face appears"
+    if track.stop == len(times_T):
+        end = edges[1]
+    elif track.stop in stop_frames:
+        end = _border(track.stop, looks, times_T)
+    else:
+        end = "where another face comes or goes" if joins_next else "where the face is lost"
+    return f"from {begin} to {end}"
+
+
+def _border(frame: int, looks: Sequence[Look], times_T: np.ndarray) -> str:
+    """What lies between kept frame `frame` and the one before it, where a shot ends and the next begins."""
+    if frame in {each.start for each in looks}:
+        return "a border of decoding.span_seconds"
+    if times_T[frame] - times_T[frame - 1] > HOLE_INTERVALS * np.median(np.diff(times_T)):
+        return "a hole in the picture"
+    return "a cut"
 
 
 def _sizes(frames: int, shortest: int, longest: int) -> list[int]:
@@ -68,7 +109,7 @@ def _piece(track: FaceTrack, times_T: np.ndarray, parent: int, part: int, first:
     return Piece(parent, part, track.start + start, track.start + stop, first, last, {})
 
 
-def _too_short(rest: Piece, filters: Filters, is_rest: bool) -> Unusable:
-    what = "the rest of a track cut at filters.max_seconds" if is_rest else "the face is there"
-    words = f"{what} for {rest.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})"
+def _too_short(rest: Piece, filters: Filters, between: str, is_rest: bool) -> Unusable:
+    what = "the rest of a track cut at filters.max_seconds, " if is_rest else ""
+    words = f"{what}{rest.seconds:.2f} s {between} (filters.min_seconds={filters.min_seconds:g})"
     return Unusable("short", words)

@@ -5,26 +5,28 @@ Nothing is opened here but lists: what a film is, `probe` finds out.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import heapq
 import io
 import os
+import re
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 
 from joyvasa.io.files import FILM_ENDINGS
+from joyvasa.io.listing import examples, has_ending, is_hidden, is_taken
 from joyvasa.markup import shown
 from preprocess.report import Report, Unusable
-from preprocess.tables import nfc
+from preprocess.tables import decodings, delimiter_of, nfc, spellings
 from preprocess.videos.metadata import FILE, with_metadata
 from preprocess.videos.records import Source
 
-ENDINGS = (*FILM_ENDINGS, ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv")
+ENDINGS = FILM_ENDINGS
 LISTS = (".txt", ".csv")
 SHOWN = 8  # endings that are counted by name
-HIDDEN = "."  # .staging is one of them, and so are the ._x.mp4 that macOS leaves beside x.mp4
 
 
 def discover(input: Path, metadata: Path | None, report: Report, *, output: Path | None = None) -> list[Source]:
@@ -50,7 +52,7 @@ def discover(input: Path, metadata: Path | None, report: Report, *, output: Path
     sources = _named(_each_once(found, report), report)
     if not sources and not report.rejected:
         reasons = "".join(f"; {note.name}: {note.reason}" for note in report.remarks)
-        raise FileNotFoundError(f"input={shown(input)}: no film there ({', '.join(ENDINGS)}){reasons}")
+        raise FileNotFoundError(f"input={shown(input)}: no film there ({examples(ENDINGS)}){reasons}")
     if metadata is None and input.suffix.lower() == ".csv" and input.is_file() and _header(_rows(input)):
         metadata = input
     return sources if metadata is None else with_metadata(sources, metadata, report)
@@ -96,14 +98,14 @@ class _Walk:
             else:
                 found += self._below(path, name, real, linked=True)
         if self.hidden:
-            reason = f"{self.hidden} with a dot in front, folders counted once (.staging, ._copies of macOS)"
+            reason = f"{self.hidden}, folders counted once (.staging, ._x of macOS, Thumbs.db, __MACOSX, @eaDir)"
             self.report.remark(".", "hidden files", f"not looked at: {reason}")
         if self.others:
             common = sorted(self.others.items(), key=lambda item: (-item[1], item[0]))
             counts = ", ".join(f"{files} {ending}" for ending, files in common[:SHOWN])
             if len(common) > SHOWN:
                 counts += f", {sum(files for _, files in common[SHOWN:])} of other endings"
-            self.report.remark(".", "other files", f"not looked at: {counts} (films are {', '.join(ENDINGS)})")
+            self.report.remark(".", "other files", f"not looked at: {counts} (films are {examples(ENDINGS)})")
         return found
 
     def _below(self, folder: Path, name: str, real: str, *, linked: bool) -> list[_Found]:
@@ -120,13 +122,13 @@ class _Walk:
             for entry in self._entries(folder, name):
                 below = f"{name}/{nfc(entry.name)}" if name else nfc(entry.name)
                 path, is_link = folder / entry.name, entry.is_symlink()
-                if entry.name.startswith(HIDDEN):
+                if is_hidden(entry.name):  # .staging too, and the ._x.mp4 that macOS leaves beside x.mp4
                     self.hidden += 1
                 elif is_link and os.path.isdir(path):
                     heapq.heappush(self.links, (below, path))
                 elif entry.is_dir(follow_symlinks=False):
                     waiting.append((path, below, os.path.join(real, entry.name)))
-                elif _is_film(entry.name):
+                elif is_taken(path, ENDINGS):
                     true = os.path.realpath(path) if is_link else os.path.join(real, entry.name)
                     found.append(_Found(below, path, true, linked or is_link))
                 else:
@@ -156,20 +158,22 @@ def _beside(input: Path, output: Path | None) -> str | None:
 
 
 def _is_film(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in ENDINGS
+    return has_ending(name, ENDINGS)
 
 
 def _listed(file: Path, report: Report) -> list[_Found]:
     """The films of a list: paths relative to its folder, one a line; in a .csv the column `file`, else the first."""
     found = []
     for number, line in _lines(file):
-        path = next((file.parent / each for each in (line, line.strip()) if os.path.lexists(file.parent / each)), None)
-        if path is None:
+        called = [each for text in (line, line.strip()) for each in spellings(text)]
+        written = next((each for each in called if os.path.lexists(file.parent / each)), None)
+        if written is None:
             reason = f"no such file (line {number} of {shown(file.name)}); mend the list or bring the file"
             # As written: `..` of no folder leads nowhere.
             report.reject(nfc(line.strip()), Unusable("unreadable", reason))
         else:
-            name = nfc(os.path.normpath(line.strip()))
+            path = file.parent / written
+            name = nfc(os.path.normpath(written.strip()))
             found.append(_Found(name, path, os.path.realpath(path), linked=path.is_symlink()))
     return found
 
@@ -187,7 +191,8 @@ def _lines(file: Path) -> list[tuple[int, str]]:
 
 
 def _rows(file: Path) -> list[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(_text(file), newline=""))
+    text = _text(file)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text, (FILE,)))
     try:
         return [(reader.line_num, row) for row in reader if row]
     except csv.Error as error:
@@ -201,11 +206,23 @@ def _header(rows: list[tuple[int, list[str]]]) -> list[str]:
 
 
 def _text(file: Path) -> str:
-    """Names that are no UTF-8 stay what the system calls them. Raises ValueError for zero bytes, as UTF-16 has."""
+    """Names that are no UTF-8 stay what the system calls them, unless more files are there by another encoding.
+
+    Raises ValueError for zero bytes without a mark of the byte order, as files that are no text have.
+    """
     data = file.read_bytes()
-    if b"\0" in data:
-        raise ValueError(f"input={shown(file)}: not a list of paths in UTF-8 (it holds zero bytes); save it as UTF-8")
-    return data.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+    readings = [text for _, text in decodings(data)]
+    if b"\0" not in data:
+        readings.insert(0, data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "surrogateescape"))
+    if not readings:
+        raise ValueError(f"input={shown(file)}: not a list of paths (it holds zero bytes); save it as UTF-8")
+    return max(readings, key=lambda text: _there(text, file.parent))  # the first of equals
+
+
+def _there(text: str, folder: Path) -> int:
+    """In how many lines of a list a file is named that is there."""
+    cells = [[cell.strip(' "') for cell in re.split("[,;\t]", line)] for line in text.splitlines()]
+    return sum(any(cell and os.path.lexists(folder / cell) for cell in line) for line in cells)
 
 
 def _each_once(found: list[_Found], report: Report) -> list[_Found]:

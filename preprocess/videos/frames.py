@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from joyvasa.io.files import named_in_utf8
 from joyvasa.io.timeline import Damaged, Timeline, frames_since
 from joyvasa.io.video_reader import shrunk, size_within
 from joyvasa.io.video_sound import heard_between
@@ -25,6 +26,8 @@ RECENT = 4  # kept frames held for a reader that goes back a little: pieces shar
 STAMP = re.compile(r"\[\d\d:\d\d:\d\d\] \S+: ")  # the time of day, in decord's messages
 MUTE_SECONDS = 0.1  # of picture without sound at an end of the film that nobody minds: encoders fill up their frames
 DECORD, PYAV = "decord", "pyav"
+
+LONGER_SECONDS = 0.5  # of audio without picture at an end of the video, which nobody minds: it costs no frame
 
 
 def open_frames(path: Path, decoding: Decoding) -> Frames:
@@ -42,13 +45,17 @@ def stride(fps: float, limit: float) -> int:
 
 
 class Frames:
-    """times: float64 (T,) seconds from the first picture, rising, of the kept frames. duration: seconds from there to
-    the end of the last one. width, height: as read. decoder: "decord" or "pyav", why: why not decord ("" where it is).
+    """times: float64 (T,) seconds from the first picture, rising, of the kept frames. begin, duration: seconds from
+    there to the start of the first one and to the end of the last one. width, height: as read. decoder: "decord" or
+    "pyav", why: why not decord ("" where it is).
+    notes: what is done to the pixels (tone-mapping, deinterlacing); what only later frames need is added when they are
+    read.
 
     decord is taken only where its first picture is PyAV's to the bit, so that either may read on for the other.
     Of a rate above decoding.fps_limit every second, third, ... frame is kept. Where the sound begins later than the
     picture or ends earlier, by more than MUTE_SECONDS, only frames shown while there is sound are kept: a face that
-    speaks to padding would teach silence. heard: (begin, end) of the sound, None where that is not known.
+    speaks to padding would teach silence. lengths: notes for the report where they differ; edges: what the kept frames
+    begin and end with, in words. heard: (begin, end) of the sound, None where that is not known.
     One that is read on from where it was read last decodes no frame twice. Pixels do not depend on where that starts.
     """
 
@@ -58,10 +65,14 @@ class Frames:
         rising = np.flatnonzero(np.diff(since, prepend=-1.0) > 0)
         kept = rising[:: stride(len(rising) / self.duration, decoding.fps_limit)]
         begin, end = _sounding(self.duration, heard)
+        self.begin = begin
+        self.lengths = _unequal(self.duration, heard)
+        self.edges = _edges(self.duration, begin, end)
         self._kept = kept[(since[kept] >= begin) & (since[kept] < end)]
         self.times, self.duration = since[self._kept], end
         self.width, self.height = size_within(timeline.width, timeline.height, decoding.max_side)
         self.why = why_not_decord(path, timeline, decoding.decord_mb)
+        self.notes: list[str] = list(timeline.notes)  # what is changed while reading; see Journal.note
         self._idle: _Cursor | None = None
 
     @property
@@ -112,7 +123,8 @@ class Frames:
 
     def _by_pyav(self, start: int) -> Iterator[np.ndarray]:
         try:
-            for at, image in frames_since(self.path, self._timeline, int(self._kept[start]), threads=THREADS):
+            first = int(self._kept[start])
+            for at, image in frames_since(self.path, self._timeline, first, threads=THREADS, tell=self._note):
                 if at == self._kept[start]:
                     yield shrunk(image, self._max_side)
                     start += 1
@@ -121,6 +133,10 @@ class Frames:
         except Damaged as error:
             second = self.times[min(start, len(self) - 1)]
             raise Unusable("damaged", f"broken inside at {second:.1f} s: {reason_of(error, self.path)}") from error
+
+    def _note(self, note: str) -> None:
+        if note not in self.notes:
+            self.notes.append(note)
 
 
 def _sounding(duration: float, heard: tuple[float, float] | None) -> tuple[float, float]:
@@ -132,6 +148,30 @@ def _sounding(duration: float, heard: tuple[float, float] | None) -> tuple[float
         place = f"from {begin:.2f} to {end:.2f} s of a picture of {duration:.2f} s"
         raise Unusable("no_sound", f"picture and sound are never there at once: sound {place}; remux it")
     return begin, end
+
+
+def _edges(duration: float, begin: float, end: float) -> tuple[str, str]:
+    """What the frames that are kept begin and end with, in words."""
+    first = "the start of the audio" if begin > 0 else "the start of the video"
+    last = "the end of the audio" if end < duration else "the end of the video"
+    return first, last
+
+
+def _unequal(duration: float, heard: tuple[float, float] | None) -> list[str]:
+    """Notes for the report where picture and audio do not begin or end together: what both cover is used."""
+    if heard is None:
+        return []
+    begin, end = heard
+    notes = []
+    if begin > MUTE_SECONDS:
+        notes.append("the audio begins after the picture: the picture before it is not used")
+    if begin < -LONGER_SECONDS:
+        notes.append("the audio begins before the picture: the audio before it is not used")
+    if end < duration - MUTE_SECONDS:
+        notes.append("the audio ends before the picture: the picture after it is not used")
+    if end > duration + LONGER_SECONDS:
+        notes.append("the audio goes on after the picture: the audio after it is not used")
+    return notes
 
 
 class _Cursor:
@@ -162,6 +202,8 @@ def why_not_decord(path: Path, timeline: Timeline, most_mb: float) -> str:
         return f"it is turned by {timeline.rotation} degrees"
     if timeline.aspect != 1:  # decord gives frames as stored
         return f"its pixels are not square: {timeline.aspect.numerator} wide by {timeline.aspect.denominator} high"
+    if timeline.notes:  # decord gives frames as stored
+        return f"its frames are converted: {'; '.join(timeline.notes)}"
     if not timeline.seekable:  # of an MPEG transport stream decord gives the last frames first
         return "its container has no index of the frames"
     try:
@@ -187,21 +229,23 @@ def _difference(path: Path, timeline: Timeline) -> str:
     starts, since = reader.get_frame_timestamp(list(range(count)))[:, 0], timeline.since
     if count > 1 and np.abs(starts - starts[0] - since).max() > np.diff(since).min() / 2:
         return "decord's times are not those of the index"
-    frames = frames_since(path, timeline, 0, threads=THREADS)
+    notes: list[str] = []
+    frames = frames_since(path, timeline, 0, threads=THREADS, tell=notes.append)
     _, expected = next(frames)
     if first.shape != expected.shape:
         return f"decord reads frames of {first.shape[1]} x {first.shape[0]}, not {timeline.width} x {timeline.height}"
     if not np.array_equal(first, expected):
         return "decord's first picture is another one"
     deque(frames, maxlen=0)
-    return ""
+    return f"some of its frames are converted: {'; '.join(notes)}" if notes else ""
 
 
 def _decord(path: Path):
     import decord
 
     decord.logging.set_level(decord.logging.QUIET)
-    return decord.VideoReader(str(path.absolute()), num_threads=THREADS)
+    with named_in_utf8(path) as name:
+        return decord.VideoReader(str(name), num_threads=THREADS)
 
 
 def _decord_frames(reader) -> Iterator:

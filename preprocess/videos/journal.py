@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ class Verdict:
 @dataclass
 class Journal:
     """folder: of the staging. seen: size and time of the file when it was read. rejected: stage fingerprint, code,
-    reason, picture. looked, moved: fingerprints of what was done."""
+    reason, picture. looked, moved: fingerprints of what was done. notes: what was changed while the file was read, by
+    what was read ("picture", "audio", "both"); see `note`."""
 
     folder: Path
     seen: list[int] | None = None
@@ -51,6 +53,7 @@ class Journal:
     looked: str | None = None
     moved: str | None = None
     verdicts: list[Verdict] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
     def open(cls, folder: Path, path: Path) -> Journal:
@@ -75,6 +78,25 @@ class Journal:
         content = {name: value for name, value in asdict(self).items() if name != "folder"}
         with replacing(self.folder / FILE) as temporary:
             temporary.write_text(json.dumps(content, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8")
+
+    def note(self, what: str, sentences: Iterable[str]) -> None:
+        """Note what was changed while `what` was read, in place of what an earlier reading noted. Not written yet.
+
+        Args:
+            what: what was read: "picture", "audio" or "both".
+            sentences: such as "interlaced: deinterlaced". The report counts files by sentence, so a sentence holds no
+                number that is another one in every file.
+        """
+        found = list(dict.fromkeys(sentences))
+        if found:
+            self.notes[what] = found
+        else:
+            self.notes.pop(what, None)
+
+    @property
+    def all_notes(self) -> list[str]:
+        """What was changed while the file was read, in a fixed order."""
+        return [sentence for what in sorted(self.notes) for sentence in self.notes[what]]
 
     def reject(self, problem: Unusable, fingerprint: str, picture: str | None = None) -> None:
         """Note that the whole file is left out, by the settings of this fingerprint, and write the journal."""

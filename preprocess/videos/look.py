@@ -19,7 +19,7 @@ from safetensors.numpy import save as in_bytes
 
 from joyvasa.faces.face import Detector
 from joyvasa.faces.track import in_shots
-from joyvasa.io.files import replacing
+from joyvasa.io.files import named_in_utf8, replacing
 from preprocess.videos.records import FaceTrack, Look
 from preprocess.videos.scout import Scout
 from preprocess.videos.settings import Following
@@ -79,7 +79,8 @@ def save(seen: Look, path: Path) -> None:
 def load(path: Path) -> Look:
     """Read what `save` wrote. Raises FileNotFoundError, or ValueError naming the file."""
     try:
-        arrays = load_file(path)
+        with named_in_utf8(path) as name:
+            arrays = load_file(name)
         count = sum(name.endswith(".counts") for name in arrays)
         tracks = tuple(_track(arrays, number) for number in range(count))
         start, stop = (int(value) for value in arrays["span"])

@@ -10,11 +10,12 @@ from pathlib import Path, PurePosixPath
 from joyvasa.data.shards import SPLITS
 from joyvasa.markup import shown
 from preprocess.report import Report
-from preprocess.tables import nfc, read_table
+from preprocess.tables import UTF8, nfc, read_table, spellings
 from preprocess.videos.records import Source
 
 FILE = "file"
 FIELDS = ("speaker", "language", "split", "licence", "consent")
+ROOTED = re.compile(r"/|[A-Za-z]:/")  # paths of another machine begin so
 SHOWN = 3  # names given as examples in one remark
 
 
@@ -27,19 +28,28 @@ def with_metadata(sources: Sequence[Source], metadata: Path, report: Report) -> 
     """
     if not metadata.is_file():
         raise FileNotFoundError(f"metadata={shown(metadata)}: no such file")
+    names = _Names(sources)
     try:
-        rows, strangers = read_table(metadata, (FILE, *FIELDS), (FILE,), strangers=True)
+        table = read_table(
+            metadata,
+            (FILE, *FIELDS),
+            (FILE,),
+            strangers=True,
+            known=lambda row, encoding: len(names.find(row[FILE], encoding)) == 1,
+        )
     except ValueError as error:
-        reason = f"not a list in UTF-8 with a header: {error}{_hint(metadata)}"
+        reason = f"not a list with a header: {error}{_hint(metadata)}"
         raise ValueError(f"metadata={shown(metadata)}: {reason}") from error
     title = shown(metadata.name)
-    if strangers:
+    if table.encoding != UTF8:
+        report.remark(title, "encoding", f"not UTF-8; read as {table.encoding}, by the files that it names")
+    if table.strangers:
         known = ", ".join((FILE, *FIELDS))
-        report.remark(title, "unknown column", f"not looked at: {', '.join(strangers)} (known: {known})")
-    names = _Names(sources)
+        report.remark(title, "unknown column", f"not looked at: {', '.join(table.strangers)} (known: {known})")
     said: dict[str, dict[str, str]] = {}
-    for number, row in rows:
-        line, found = f"{title} line {number}, {row[FILE] or 'no file'}", names.find(row[FILE])
+    for number, row in table.rows:
+        line = f"{title} line {number}, {row[FILE] or 'no file'}"
+        found = names.find(row[FILE], table.encoding)
         if len(found) != 1:
             kind, reason = _lost(found)
             report.remark(line, kind, reason)
@@ -58,10 +68,8 @@ def _hint(metadata: Path) -> str:
     """What to mend in a list whose first line does not name the column that has to be there."""
     with metadata.open(encoding="utf-8-sig", errors="replace") as stream:
         header = stream.readline().strip()
-    if FILE in (cell.strip() for cell in header.split(",")):
+    if FILE in (cell.strip(' "').lower() for cell in re.split("[,;|\t]", header)):
         return ""
-    if FILE in (cell.strip(' "') for cell in re.split("[;\t]", header)):
-        return "; its cells are not separated by commas: export it with commas"
     return f"; only the column `{FILE}` has to be there"
 
 
@@ -89,6 +97,7 @@ class _Names:
     """Names of sources by all that a list may call them: whole, last part, whole without ending, stem."""
 
     def __init__(self, sources: Sequence[Source]):
+        self._paths = {source.name: f"/{nfc(source.path.absolute().as_posix()).lstrip('/')}" for source in sources}
         self._tables: tuple[dict[str, list[str]], ...] = ({}, {}, {}, {})
         for source in sources:
             path = PurePosixPath(source.name)
@@ -96,7 +105,26 @@ class _Names:
             for table, name in zip(self._tables, called, strict=True):
                 table.setdefault(name, []).append(source.name)
 
-    def find(self, name: str) -> list[str]:
-        """The names of the first table that knows it: one of them is a hit, more are ambiguous."""
-        plain = nfc(name).removeprefix("./")
-        return next((table[plain] for table in self._tables if plain in table), [])
+    def find(self, name: str, encoding: str = UTF8) -> list[str]:
+        """The names of the first table that knows it: one of them is a hit, more are ambiguous.
+
+        Backslashes are those of Windows where no file is called so. A path with more folders in front than the source's
+        name is the source where it ends the file's own path, or, with a drive or a root in front, ends in its name.
+        """
+        plain = [nfc(each).removeprefix("./") for each in spellings(name, encoding)]
+        for table in self._tables:
+            for each in plain:
+                if each in table:
+                    return table[each]
+        for each in plain:
+            found = self._by_path(each)
+            if found:
+                return found
+        return []
+
+    def _by_path(self, path: str) -> list[str]:
+        if "/" not in path:
+            return []
+        if not ROOTED.match(path):
+            return [name for name, own in self._paths.items() if own.endswith(f"/{path}")]
+        return [name for name in self._paths if path.endswith(f"/{name}")]

@@ -1,9 +1,8 @@
-"""The output folder: whose it is, who works in it, and how a new dataset takes the place of an old one."""
+"""The output folder: whose it is, and how a new dataset takes the place of an old one."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import shutil
 from collections.abc import Collection, Iterator, Mapping
@@ -14,7 +13,7 @@ from pathlib import Path
 from joyvasa.data.clips import DatasetError
 from joyvasa.data.shard_writer import GROUPS, SHARD
 from joyvasa.data.shards import DESCRIPTION, FEATURES, STATS, open_dataset
-from joyvasa.io.files import replacing
+from joyvasa.io.files import is_temporary, replacing
 from joyvasa.markup import shown
 from preprocess.report import FILE as IMPORT
 from preprocess.report import NothingImported, Report
@@ -87,7 +86,8 @@ def check_free(folder: Path) -> None:
     """Raises DatasetError where something that is no shard lies in a place that shards will take."""
     for group in GROUPS:
         for path in sorted((folder / group).rglob("*")):
-            if not (path.parent == folder / group and SHARD.fullmatch(path.name)):
+            ours = SHARD.fullmatch(path.name) or is_temporary(path.name)
+            if not (path.parent == folder / group and ours):
                 raise DatasetError(
                     f"{shown(path)}: not part of a dataset, in a folder that the dataset would take the place of; "
                     "choose another output=, or move it away"
@@ -111,27 +111,12 @@ def check_ours(folder: Path) -> None:
 def note_packed(folder: Path, now: Packed) -> None:
     """The dataset that is there, and its report, are these."""
     with replacing(folder / STAGING / PACKED) as temporary:
-        temporary.write_text(json.dumps(asdict(now)) + "\n")
+        temporary.write_text(json.dumps(asdict(now)) + "\n", encoding="utf-8")
 
 
 def forget_packed(folder: Path) -> None:
     """The report that is there will not be of the dataset beside it."""
     (folder / STAGING / PACKED).unlink(missing_ok=True)
-
-
-@contextmanager
-def alone(staging: Path) -> Iterator[None]:
-    """Raises ValueError where another process is at work in this folder."""
-    staging.mkdir(parents=True, exist_ok=True)
-    with open(staging / "lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            where = shown(staging.parent)
-            raise ValueError(f"{where}: another preprocess is at work in this folder; wait for it") from error
-        except OSError as error:
-            print(f"no locks here ({error.strerror}): see to it that one preprocess at a time works in this folder")
-        yield
 
 
 @contextmanager

@@ -126,6 +126,9 @@ def judged(files: Sequence[Worked], report: Report) -> tuple[list[Accepted], lis
         else:
             clips += [Accepted(file, verdict) for verdict in journal.verdicts if verdict.code is None]
             rows += [_left_out(file, verdict) for verdict in journal.verdicts if verdict.code is not None]
+    for file in files:
+        for sentence in file.journal.all_notes:
+            report.change(file.name, sentence)
     for row in rows[len(report.rejected) :]:
         report.reject(place(row), Unusable(row.code, row.sentence))
     return sorted(clips, key=lambda clip: clip.key), rows
@@ -189,6 +192,7 @@ def _clip(each: Accepted, speaker: str, split: str) -> Clip:
 
 def meta_of(each: Accepted, speaker: str, split: str) -> dict[str, Any]:
     source, probed, piece = each.worked.task.source, each.worked.journal.probed, each.verdict.piece
+    notes = each.worked.journal.all_notes
     return {
         "id": each.key,
         "parent": each.parent,
@@ -207,6 +211,7 @@ def meta_of(each: Accepted, speaker: str, split: str) -> dict[str, Any]:
             "source_fps": round(probed.fps, 3),
             "variable_rate": probed.variable,
             "decoder": each.worked.journal.decoder,
+            **({"changed_while_reading": notes} if notes else {}),
         },
         "labels": {},
         "sync": {"offset": None, "confidence": None},

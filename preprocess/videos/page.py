@@ -200,7 +200,16 @@ def _fallbacks(facts: PageFacts) -> str:
     told = [[text(kind), _named(names), with_commands(reason, SENTENCE)] for (kind, reason), names in said.items()]
     decoded = _section("Decoders", _listed(["decoder", "files", "why not decord"], rows, (1,)))
     granted = _listed(["about", "where", "what"], told, ())
-    return decoded + _section("Taken for granted", granted and f'<div class="said">{granted}</div>')
+    return decoded + _changed(facts) + _section("Taken for granted", granted and f'<div class="said">{granted}</div>')
+
+
+def _changed(facts: PageFacts) -> str:
+    """What was changed while files were read (deinterlaced, channels mixed, ...), and in how many files."""
+    rows = []
+    for reason, names in facts.changed.items():
+        rows.append([text(reason, SENTENCE), f"{len(names):,}", _named(names)])
+    changed = _listed(["note", "videos", "where"], rows, (1,))
+    return _section("Changed while reading", changed and f'<div class="said">{changed}</div>')
 
 
 def _named(names: Sequence[str]) -> str:

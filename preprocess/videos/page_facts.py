@@ -52,7 +52,8 @@ class RejectRow:
 @dataclass(frozen=True)
 class PageFacts:
     """title: what was read. files: all that were found; seen_seconds: of those whose length is known. settings: plain,
-    nested or not. decoders: (name, why not decord) -> files. remarks: what was taken for granted."""
+    nested or not. decoders: (name, why not decord) -> files. remarks: what was taken for granted. changed: what
+    was changed while reading -> the names of the files."""
 
     title: str
     files: int
@@ -63,6 +64,7 @@ class PageFacts:
     settings: Mapping[str, Any]
     decoders: Mapping[tuple[str, str], int]
     remarks: Sequence[Note]
+    changed: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def written_seconds(self) -> float:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from joyvasa.io.timeline import Damaged, Timeline, opened, timeline
+from joyvasa.io.audio import NoSound, survey_audio
+from joyvasa.io.timeline import Damaged, Timeline, timeline
 from joyvasa.io.video_reader import constant_rate
-from joyvasa.io.video_sound import decoded
 from joyvasa.weights import sha256_of
 from preprocess.report import reason_of
 from preprocess.videos.records import Probed, Unusable
@@ -69,15 +69,11 @@ def _readable_bytes(path: Path) -> int:
 
 
 def _sound(path: Path) -> tuple[str, int, int]:
-    """(container, rate in Hz, channels) by the first sound frame that can be decoded."""
+    """(container, rate in Hz, channels) of the best audio track that can be decoded."""
     try:
-        with opened(path) as container:
-            track = container.streams.best("audio")
-            if track is None:
-                raise Unusable("no_sound", "no sound track; a voice is needed to learn from")
-            first = next(decoded(container, track, path), None)
-            if first is None:
-                raise Unusable("no_sound", "the sound track holds no samples; export it again")
-            return container.format.name, first.sample_rate, first.layout.nb_channels
-    except Damaged as error:
+        facts = survey_audio(path)
+    except NoSound as error:
+        raise Unusable("no_sound", reason_of(error, path)) from error
+    except ValueError as error:
         raise Unusable("damaged", f"the sound cannot be decoded: {reason_of(error, path)}") from error
+    return facts.container, facts.rate, facts.channels

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from joyvasa.io.files import replacing
+from joyvasa.io.files import named_in_utf8, replacing
 from preprocess.videos.motion import Moved
 
 FACTS, RATIOS = "facts", "ratios"
@@ -40,7 +40,7 @@ def is_whole(path: Path) -> bool:
 
 
 def load_moved(path: Path) -> Moved:
-    with safe_open(path, "numpy") as file:
+    with named_in_utf8(path) as name, safe_open(name, "numpy") as file:
         facts = json.loads(file.metadata()[FACTS])
         arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
     return Moved(

@@ -20,8 +20,8 @@ import numpy as np
 
 from joyvasa.faces.detect import open_detector
 from joyvasa.faces.face import Detector
-from joyvasa.io.files import replacing
-from joyvasa.motion import SAMPLES_PER_FRAME
+from joyvasa.io.files import OUT_OF_FILES, out_of_files, replacing
+from joyvasa.motion import FPS, SAMPLES_PER_FRAME
 from preprocess.videos import look as looking
 from preprocess.videos.cut import pieces
 from preprocess.videos.engines.progress import advance
@@ -39,7 +39,7 @@ from preprocess.videos.motion import Extractor, move_piece
 from preprocess.videos.probe import probe
 from preprocess.videos.records import FaceTrack, Look, Piece, Unusable
 from preprocess.videos.reference import film_of
-from preprocess.videos.settings import fingerprint
+from preprocess.videos.settings import Filters, fingerprint
 from preprocess.videos.sound import read_sound, write_sound
 from preprocess.videos.staged import is_whole, load_moved, save_moved
 from preprocess.videos.sync import sync_measures
@@ -51,15 +51,28 @@ ERROR = "error.txt"
 
 
 @contextmanager
+def machine_faults():
+    """No more files can be opened: that is no fault of the file at hand, whatever a decoder has made of it."""
+    try:
+        yield
+    except Exception as error:
+        sentence = out_of_files(error)
+        if sentence is None:
+            raise
+        raise OSError(errno.EMFILE, sentence) from error
+
+
+@contextmanager
 def noted(task: Task, journal: Journal):
     """What is wrong with the file goes into the journal; what is wrong with the disk is raised, naming the folder."""
     (task.folder / ERROR).unlink(missing_ok=True)
     try:
-        yield
+        with machine_faults():
+            yield
     except Unusable as problem:
         journal.reject(problem, task.asked(journal), getattr(problem, "picture", None))
     except OSError as error:
-        if error.errno in NO_ROOM:
+        if error.errno in NO_ROOM + OUT_OF_FILES:
             raise
         journal.reject(Unusable("unreadable", f"{error.strerror or error}"), task.asked(journal))
     except MemoryError:
@@ -103,12 +116,17 @@ def _look(task: Task, journal: Journal) -> None:
     probed, filters, done = journal.probed, task.settings.filters, task.looked(journal.probed.sha256)
     if probed.seconds < filters.min_seconds:
         raise Unusable("too_short", f"{probed.seconds:.2f} s (filters.min_seconds={filters.min_seconds:g})")
-    if journal.sound is None or not held(task.folder / SOUND):
-        journal.sound = asdict(write_sound(task.source.path, task.folder / SOUND, probed.seconds))
+    # A journal without notes is of a version that averaged all channels and closed pauses.
+    if journal.sound is None or "notes" not in journal.sound or not held(task.folder / SOUND):
+        facts = write_sound(task.source.path, task.folder / SOUND, probed.seconds)
+        journal.sound = asdict(facts)
+        journal.note("audio", facts.notes)
         journal.write()
     if journal.looked == done:
         return
     frames = open_frames(task.source.path, task.settings.decoding)
+    journal.note("both", frames.lengths)
+    check_length(frames, probed.seconds, filters)
     check_rate(frames.times, filters)
     following = task.settings.following
     for number, (start, stop) in enumerate(spans(frames, task.settings.decoding.span_seconds)):
@@ -120,7 +138,26 @@ def _look(task: Task, journal: Journal) -> None:
             looking.save(found, file)
     # After reading: a film that decord gives up halfway is read on by PyAV.
     journal.decoder, journal.why, journal.looked = frames.decoder, frames.why, done
+    journal.note("picture", frames.notes)
     journal.write()
+
+
+def check_length(frames: Frames, seconds: float, filters: Filters) -> None:
+    """Raises Unusable where picture and audio are there together for less than filters.min_seconds.
+
+    Args:
+        frames: the kept frames, which lie where there is audio.
+        seconds: length of the picture.
+        filters: the thresholds.
+    """
+    begin, end = frames.begin, frames.duration
+    if end - begin < filters.min_seconds - 1 / FPS:  # rounding to motion frames may add one
+        raise Unusable(
+            "too_short",
+            f"picture and audio are there together for {end - begin:.2f} s, from {frames.edges[0]} at {begin:.2f} s to "
+            f"{frames.edges[1]} at {end:.2f} s; the picture has {seconds:.2f} s "
+            f"(filters.min_seconds={filters.min_seconds:g})",
+        )
 
 
 def counted(frames):
@@ -153,7 +190,7 @@ def _move(task: Task, journal: Journal, extractor: Extractor) -> None:
     frames = open_frames(task.source.path, task.settings.decoding)
     check_rate(frames.times, task.settings.filters)
     looks = looks_of(task, journal, frames)
-    found, short = pieces(looks, frames.times, frames.duration, task.settings.filters)
+    found, short = pieces(looks, frames.times, frames.duration, task.settings.filters, frames.edges)
     tracks = [track for each in looks for track in each.tracks]
     if not tracks:
         problem = Unusable("no_face", f"{task.detector} saw no face in {frames.duration:.1f} s")
@@ -234,9 +271,10 @@ def shoot(task: Task) -> str:
     all could be."""
     journal = Journal.open(task.folder, task.source.path)
     try:
-        _shoot(task, journal)
+        with machine_faults():
+            _shoot(task, journal)
     except (Unusable, OSError, ValueError) as error:
-        if isinstance(error, OSError) and error.errno in NO_ROOM:
+        if isinstance(error, OSError) and error.errno in NO_ROOM + OUT_OF_FILES:
             raise
         return f"{type(error).__name__}: {error}"
     return ""

@@ -41,6 +41,7 @@ def write_report(
         settings=said,
         decoders=Counter((journal.decoder, journal.why) for journal in read),
         remarks=report.remarks,
+        changed=report.changed,
     )
     write_page(folder / FILE, facts)
     return folder / FILE

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import soundfile
 from safetensors import SafetensorError, safe_open
 
+from joyvasa.io.files import named_in_utf8
+from joyvasa.io.flac import is_whole_flac
 from preprocess.videos.journal import FILE, Journal, Verdict
 from preprocess.videos.records import Piece, Source
 from preprocess.videos.settings import Settings, fingerprint
 
-VERSION = "2"  # of what look and move compute: another number does it again
+VERSION = "3"  # of what look and move compute: another number does it again
 SOUND = "sound.flac"
-BLOCK_SAMPLES = 1 << 20
 CHANGED = "it changed, or was gone, while it was worked on; type the same command again"
 
 
@@ -112,14 +112,12 @@ def start_again(folder: Path, journal: Journal) -> None:
 def _readable(path: Path) -> bool:
     try:
         if path.suffix == ".safetensors":
-            with safe_open(path, "numpy") as file:
+            with named_in_utf8(path) as name, safe_open(name, "numpy") as file:
                 for name in file.keys():  # noqa: SIM118, it is no dictionary
                     file.get_tensor(name)
         elif path.suffix == ".flac":
-            with soundfile.SoundFile(path) as file:
-                for _ in file.blocks(BLOCK_SAMPLES):
-                    pass
-    except (OSError, SafetensorError, soundfile.LibsndfileError):
+            return is_whole_flac(path) and held(path)
+    except (OSError, SafetensorError):
         return False
     return held(path)
 

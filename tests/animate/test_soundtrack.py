@@ -7,12 +7,11 @@ import tracemalloc
 import numpy as np
 import pytest
 import soundfile
-from tests.test_video_sound import film
 
 from joyvasa.animate import soundtrack as module
 from joyvasa.animate.soundtrack import mix, soundtrack
-from joyvasa.io.audio import load_audio
-from joyvasa.io.video_reader import Sound
+from joyvasa.io.audio import Sound, load_audio
+from tests.io.test_load_sound import film
 
 
 @pytest.fixture

@@ -72,6 +72,27 @@ def test_each_frame_of_a_video_gets_its_own_face_in_order(stages, name):
         assert (frame[40:60, 45 + 5 * k : 55 + 5 * k] != 20 * k + 10).any()
 
 
+@pytest.mark.parametrize("name", ["puppet", "liveportrait"])
+@pytest.mark.parametrize("gone", [[0, 1], [1, 2, 3], [0, 1, 2, 3, 4]])
+def test_where_the_face_is_gone_a_frame_stays_as_filmed_and_the_others_do_not_change(stages, name, gone):
+    def dub(opacities):
+        rng = np.random.default_rng(0)
+        face = Face((50.0, 30.0, 40.0, 40.0), 0.0, 1.0, "box")
+        to_crop = crop_transform(face, SPEC)
+        shots = [
+            Shot(rng.integers(0, 255, (120, 160, 3), np.uint8), face, to_crop, SPEC.size, each) for each in opacities
+        ]
+        return shots, list(stages[name].dub(iter(shots), "human", motion(), composed()))
+
+    shots, frames = dub([0.0 if k in gone else 1.0 for k in range(FRAMES)])
+    _, painted = dub([1.0] * FRAMES)
+    for k in range(FRAMES):
+        wanted = shots[k].frame if k in gone else painted[k]
+        assert np.abs(frames[k].astype(int) - wanted).max() <= (0 if k in gone or name == "puppet" else 1)
+    _, half = dub([0.5] * FRAMES)
+    assert np.abs((shots[2].frame.astype(float) + painted[2]) / 2 - half[2]).max() <= 1
+
+
 def test_more_shots_than_motion_is_an_error(stages, image):
     face = Face((50.0, 30.0, 40.0, 40.0), 0.0, 1.0, "box")
     shots = [Shot(image, face, crop_transform(face, SPEC), SPEC.size)] * (FRAMES + 1)

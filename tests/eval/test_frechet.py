@@ -12,6 +12,7 @@ import torch
 
 from joyvasa.eval.frechet import FrechetDistance, FrechetGroups, distance_of_moments, frechet_distance, half_of
 from joyvasa.eval.moments import mean_and_covariance, moments_of
+from tests.waiting import HANGS_SECONDS
 
 WIDTH = 12
 
@@ -209,7 +210,7 @@ def test_two_real_processes_give_what_one_gives(tmp_path):
         subprocess.Popen([sys.executable, "-c", script, arguments[0], str(rank), arguments[1]], env=environment)
         for rank in range(2)
     ]
-    assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
+    assert [rank.wait(timeout=HANGS_SECONDS) for rank in ranks] == [0, 0]
     metrics = [
         FrechetDistance(features=6, ddof=0, minimum=20),
         KernelDistance(features=6, limit=64, subsets=4, subset_size=20, seed=0),

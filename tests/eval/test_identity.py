@@ -18,6 +18,7 @@ from joyvasa.faces.face import Face
 from joyvasa.faces.five_points import PointedFace
 from joyvasa.models.judges.arcface import FILE, ArcFace
 from tests.models.judges.test_arcface import TEMPLATE, network
+from tests.waiting import HANGS_SECONDS
 
 NAN = float("nan")
 
@@ -215,6 +216,6 @@ def test_two_real_processes_give_what_one_gives(tmp_path):
     meeting, out = str(tmp_path / "meeting"), str(tmp_path / "cosines")
     command = [sys.executable, "-c", textwrap.dedent(RANK), meeting]
     ranks = [subprocess.Popen([*command, str(rank), out], env=environment) for rank in range(2)]
-    assert [rank.wait(timeout=300) for rank in ranks] == [0, 0]
+    assert [rank.wait(timeout=HANGS_SECONDS) for rank in ranks] == [0, 0]
     for rank in range(2):
         assert torch.load(f"{out}{rank}") == [values(score(draw()))] * 2

@@ -29,6 +29,7 @@ from joyvasa.eval.quality import VideoQuality, ssim
 from joyvasa.eval.sync import clip_sync
 from joyvasa.eval.sync_summary import SyncSummary
 from joyvasa.eval.video_means import VideoMeans
+from tests.waiting import HANGS_SECONDS
 
 WIDTH = 6
 # How many updates each rank makes: three quarters and more on the first, none on the last.
@@ -211,7 +212,7 @@ def test_real_processes_give_what_one_gives(tmp_path, ranks):
         for rank in range(ranks)
     ]
     try:
-        assert [each.wait(timeout=300) for each in started] == [0] * ranks
+        assert [each.wait(timeout=HANGS_SECONDS) for each in started] == [0] * ranks
     finally:
         for each in started:
             each.kill()

@@ -101,12 +101,12 @@ def judge_and(*motions, frames=FRAMES):
 
 
 def test_rows_judge_what_was_generated_the_record_and_the_motion_of_another_voice():
-    judge, clips, voices = judge_and("right", "right", "right")
+    judge, clips, voices = judge_and(*["right"] * 5)
     rows = judge.rows(clips, voices, 0, ["model", "other_voice", "ceiling", "ridge"])
     assert set(rows) == {"model", "other_voice", "ceiling"}, "the motion of baselines is not here"
     assert rows["model"] == rows["ceiling"]
     score = rows["model"]["sync_confidence"]
-    assert score.low <= score.value <= score.high and score.value > 1 and score.n == 3
+    assert score.low <= score.value <= score.high and score.value > 1 and score.n == 5
     assert 0 <= rows["other_voice"]["sync_confidence"].value < 0.3
     assert rows["model"]["sync_offset"].value == 0
     assert judge.rows(clips, voices, 0, ["model"]) == {"model": rows["model"]}

@@ -5,6 +5,7 @@ import pytest
 
 from joyvasa.faces.crop import OFFICIAL_CROP, crop_transform, move_points
 from joyvasa.faces.face import Face
+from joyvasa.faces.gaps import opacity_of
 from joyvasa.faces.track import follow, in_shots, smooth, track_faces
 
 
@@ -34,7 +35,7 @@ def face(x, y=100.0, side=100.0, roll_deg=0.0, landmarks=None):
     return Face((x, y, side, side), roll_deg, 1.0, "haar", landmarks)
 
 
-HOW = {"wanted": None, "every": 1, "smoothing_frames": 2.0, "where": "v.mp4"}
+HOW = {"wanted": None, "every": 1, "smoothing_frames": 2.0, "longest_gap": 12.5, "where": "v.mp4"}
 
 
 def test_a_face_for_every_frame_even_between_detections():
@@ -100,13 +101,75 @@ def test_a_cut_begins_a_segment_that_the_smoothing_does_not_cross():
     np.testing.assert_allclose([each.box[0] for each in track.faces], [10.0] * 10 + [300.0] * 10)
 
 
-def test_a_shot_without_the_face_is_named():
-    detector = Scripted(lambda index: [face(10.0)] if index < 10 else [])
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize(
+    "gone", [[range(20, 36)], [range(20, 32)], [range(0, 13)], [range(65, 80)], [range(10, 30), range(50, 70)]]
+)
+def test_a_face_unseen_for_longer_is_gone_and_for_shorter_filled_in(gone, every):
+    detector = Scripted(lambda index: [] if any(index in gap for gap in gone) else [face(3.0 * index)])
+    track = track_faces(frames(80), detector, **HOW | {"every": every})
+    left = np.concatenate([np.zeros(0, int), *track.gaps])
+    assert len(track.gaps) == (len(gone) if len(gone[0]) > 12 else 0)
+    if track.gaps:
+        truly = np.concatenate(gone)
+        surplus = set(left) - set(truly)
+        assert set(truly) <= set(left) and len(surplus) <= (every - 1) * len(gone)
+    kept = np.setdiff1d(np.arange(80), left)
+    edge = np.array([(min(abs(left - index), default=99)) for index in kept]) > 1
+    places = np.array([track.faces[index].box[0] for index in kept])
+    np.testing.assert_allclose(places[edge], 3.0 * kept[edge], atol=1e-6)
+
+
+def test_looks_far_apart_do_not_make_a_face_gone():
+    detector = Scripted(lambda index: [face(10.0)])
+    track = track_faces(frames(80), detector, **HOW | {"every": 25})
+    assert track.gaps == ()
+
+
+def test_a_head_too_fast_for_overlap_and_one_that_comes_back_elsewhere_are_found_again():
+    places = {
+        **dict.fromkeys(range(10), 300.0),
+        **dict.fromkeys(range(10, 15), 100.0),
+        **dict.fromkeys(range(40, 60), 500.0),
+    }
+    detector = Scripted(lambda index: [face(places[index])] if index in places else [])
+    track = track_faces(frames(60), detector, **HOW | {"smoothing_frames": 0.0})
+    assert track.gaps == (range(15, 40),)
+    assert [track.faces[index].box[0] for index in (9, 10, 40, 59)] == pytest.approx([300, 100, 500, 500])
+
+
+def test_a_single_false_face_and_a_stranger_do_not_end_a_gap():
+    def script(index):
+        stranger = [face(400.0)]
+        false = [face(200.0)] * (index in (30, 50))
+        return stranger + false + [face(10.0)] * (not 10 <= index < 70)
+
+    track = track_faces(frames(80), Scripted(script), **HOW | {"wanted": 1})
+    assert track.gaps == (range(10, 70),)
+
+
+def test_a_shot_without_the_face_is_a_gap_beside_which_nothing_fades():
+    detector = Scripted(lambda index: [face(10.0)] if index >= 10 else [])
     shots = list(frames(20, lambda index: index >= 10))
-    with pytest.raises(ValueError, match="v.mp4: no face seen in frames 10 to 19 by scripted"):
-        track_faces(shots, detector, **HOW)
+    track = track_faces(shots, detector, **HOW)
+    assert track.gaps == (range(0, 10),) and len(track.faces) == 20
+    assert opacity_of(track.segments, track.gaps, 3).tolist() == [0] * 10 + [1] * 10
     segments = follow(shots, detector, wanted=None, every=1, where="v.mp4")
-    assert [(len(each.found), len(each.sought)) for each in segments] == [(10, 10), (0, 10)]
+    assert [(len(each.found), len(each.sought)) for each in segments] == [(0, 10), (10, 10)]
+
+
+def test_beside_a_gap_a_painted_face_fades():
+    opacity_T = opacity_of([range(0, 20), range(20, 22)], [range(5, 15)], 3)
+    assert opacity_T[5:15].max() == 0
+    np.testing.assert_allclose(opacity_T[1:5], [1, 0.75, 0.5, 0.25])
+    np.testing.assert_allclose(opacity_T[15:], [0.25, 0.5, 0.75, 1, 1, 1, 1])
+
+
+def test_a_face_too_small_is_waited_for_and_refused_where_it_stays_so():
+    detector = Scripted(lambda index: [face(10.0, side=40 if index < 10 else 100)])
+    assert track_faces(frames(30), detector, **HOW).missed == 10
+    with pytest.raises(ValueError, match="v.mp4.*40 pixels"):
+        track_faces(frames(9), detector, **HOW)
 
 
 def test_a_video_without_frames_or_faces_is_refused():
@@ -186,3 +249,11 @@ def test_a_lively_head_before_a_plain_wall_is_no_cut():
     assert np.abs(film[0] - film[1])[:, 60:196].mean() > 28
     film = [np.repeat(frame.astype(np.uint8)[..., None], 3, axis=2) for frame in film]
     assert sum(moment[2] for moment in in_shots(film, "v.mp4")) == 1
+
+
+def test_a_part_of_a_face_taken_for_a_face_is_not_followed():
+    """A mouth at the picture's edge, for a while, before the whole face is seen; and again behind it."""
+    whole, part = face(200.0, side=200.0), face(300.0, y=300.0, side=90.0)
+    detector = Scripted(lambda index: [whole] if 20 <= index < 60 else [part])
+    track = track_faces(frames(80), detector, **HOW)
+    assert track.gaps == (range(0, 20), range(60, 80))

@@ -2,13 +2,12 @@
 
 import subprocess
 import sys
-from fractions import Fraction
 
 import numpy as np
 import pytest
 import soundfile
 
-from joyvasa.io.audio import decode_flac, encode_flac, fit_frames, load_audio, mono_pieces
+from joyvasa.io.audio import decode_flac, encode_flac, fit_frames, load_audio
 from joyvasa.io.files import replacing
 from joyvasa.io.video_writer import write_video
 from joyvasa.motion import SAMPLE_RATE
@@ -45,24 +44,6 @@ def test_stereo_is_averaged(tmp_path):
     np.testing.assert_allclose(load_audio(tmp_path / "stereo.wav"), load_audio(tmp_path / "mono.wav"), atol=1e-6)
 
 
-def test_pieces_keep_their_stamps_where_channels_and_samples_change_their_kind():
-    import av
-
-    frames, channels = [], {"mono": 1, "stereo": 2, "5.1": 6}
-    for place, layout in enumerate(["stereo", "stereo", "5.1", "mono"]):
-        for kind, dtype, full in (("s16p", np.int16, 32_768), ("fltp", np.float32, 1)):
-            planes = np.full((channels[layout], 100), full // 2 if full > 1 else 0.5, dtype)
-            planes[1:] = 0
-            frame = av.AudioFrame.from_ndarray(planes, format=kind, layout=layout)
-            frame.sample_rate, frame.pts, frame.time_base = 48_000, 4_800 * place, Fraction(1, 48_000)
-            frames.append((frame, 0.5 / channels[layout]))
-    pieces = list(mono_pieces(frame for frame, _ in frames))
-    assert [float(seconds) for seconds, _, _ in pieces] == [0, 0, 0.1, 0.1, 0.2, 0.2, 0.3, 0.3]
-    for (_, rate, block), (_, level) in zip(pieces, frames, strict=True):
-        assert rate == 48_000 and block.shape == (100,)
-        np.testing.assert_allclose(block, level, atol=1e-4)
-
-
 @pytest.mark.parametrize("suffix", ["flac", "ogg", "mp3"])
 def test_containers_of_libsndfile(tmp_path, suffix):
     soundfile.write(tmp_path / f"voice.{suffix}", sine(1.0), SAMPLE_RATE)
@@ -90,8 +71,8 @@ def test_bad_sound_names_the_file_and_the_reason(tmp_path):
         "nan.wav": "NaN",
         "integers.wav": "peak 9000",
         "empty.wav": "0 bytes",
-        "text.wav": "not audio",
-        "headless.raw": "no sound track",
+        "text.wav": "no video or sound",
+        "headless.raw": "give a video or sound file",
         "mute.mp4": "no sound track",
     }
     for name, reason in reasons.items():

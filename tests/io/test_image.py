@@ -131,7 +131,8 @@ def test_a_jpeg_of_8000_pixels_is_never_decoded_whole(tmp_path, monkeypatch):
 def test_sides_are_even_and_nothing_is_enlarged(tmp_path):
     picture = read_picture(save(tmp_path / "a.png", scene(47, 63)), max_side=512)
     np.testing.assert_array_equal(picture.pixels, scene(47, 63)[:46, :62])
-    assert picture.notes == ("odd sides cut from 63 x 47 to 62 x 46",)
+    assert picture.notes == () and picture.cut == (63, 47)
+    assert read_picture(tmp_path / "a.png", max_side=31).cut is None, "the file's own size is told by the scaling"
 
 
 def test_bad_pictures_name_the_file_and_the_reason(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from joyvasa.io.video_reader import load_sound
+from joyvasa.io.audio import load_sound
 from joyvasa.io.video_writer import write_video
 
 HEIGHT, WIDTH = 48, 64
@@ -72,7 +72,7 @@ def test_rate_and_channels_can_be_asked_for(tmp_path):
     soundfile.write(tmp_path / "stereo.wav", np.stack([wave, 0 * wave], 1), 44_100)
     soundfile.write(tmp_path / "mono.wav", wave, 44_100)
     wanted = 0.5 * np.sin(2 * np.pi * 440 * np.arange(16_000) / 16_000)
-    for name, channels, level in [("stereo.wav", 1, 0.5), ("mono.wav", 2, 1.0), ("mono.wav", 1, 1.0)]:
+    for name, channels, level in [("stereo.wav", 1, 1.0), ("mono.wav", 2, 1.0), ("mono.wav", 1, 1.0)]:
         sound = load_sound(tmp_path / name, rate=16_000, channels=channels)
         assert sound.rate == 16_000 and sound.samples.shape == (16_000, channels)
         assert np.abs(sound.samples - level * wanted[:, None])[200:-200].max() < 1e-3, "its level and its place"

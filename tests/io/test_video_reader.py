@@ -1,7 +1,6 @@
 """Laws of reading films: every frame carries its number as a row of black and white bars."""
 
 import resource
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import soundfile
 from joyvasa.io.timeline import Damaged
 from joyvasa.io.video_reader import PingPongReader, VideoReader, ping_pong, probe_video, read_frames
 from joyvasa.io.video_writer import write_video
+from tests.waiting import linger
 
 HEIGHT, WIDTH, BITS = 64, 96, 10
 PTS_MILLISECONDS = Fraction(1, 1000)
@@ -274,5 +274,5 @@ def test_memory_does_not_grow_with_the_length(tmp_path, monkeypatch):
     before = resident_mb()
     frames = iter(VideoReader(tmp_path / "a.mp4"))
     next(frames)
-    time.sleep(0.7)
+    linger(0.7)
     assert resident_mb() - before < 40

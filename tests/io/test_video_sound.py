@@ -5,17 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from joyvasa.io.video_sound import (
-    BLOCK,
-    JITTER_SECONDS,
-    SILENCE_DB,
-    NoSound,
-    in_place,
-    joined,
-    levels_db,
-    loudness_db,
-    read_film_sound,
-)
+from joyvasa.io.audio_clock import BLOCK, JITTER_SECONDS, Clock, in_place, joined
+from joyvasa.io.video_sound import SILENCE_DB, NoSound, levels_db, loudness_db, read_film_sound
 from joyvasa.motion import SAMPLE_RATE
 from tests.preprocess.videos.made_films import Made, numbered, write
 
@@ -29,7 +20,7 @@ def stamped(places, length: int):
 
 
 def placed(places, length: int = 480, origin: float = 0) -> np.ndarray:
-    return np.concatenate([block for _, block in in_place(stamped(places, length), Fraction(origin))])
+    return np.concatenate([block for _, block in in_place(stamped(places, length), Clock(Fraction(origin)))])
 
 
 def test_gaps_become_silence_and_overlaps_are_cut():
@@ -64,7 +55,7 @@ def test_blocks_are_joined_in_order_and_by_rate():
     for rate in (8_000, 16_000):
         parts = [block for own, block in whole if own == rate]
         np.testing.assert_array_equal(np.concatenate(parts), np.concatenate([p for own, p in pieces if own == rate]))
-        assert max(map(len, parts)) < BLOCK + 1_000 and len(parts) == 3
+        assert max(map(len, parts)) < BLOCK + 1_000 and min(map(len, parts[:-1])) >= BLOCK
     assert list(joined([])) == []
 
 

@@ -2,13 +2,14 @@
 
 import errno
 import os
+import queue
 import resource
 import signal
 import subprocess
 import sys
 import threading
-import time
 from fractions import Fraction
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from joyvasa.io.audio import load_audio
 from joyvasa.io.video_writer import QUEUE_FRAMES, check_writable, read_metadata, write_video
 from joyvasa.motion import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME
+from tests.waiting import HANGS_SECONDS, WatchedQueue
 
 AAC_PACKET = 1024
 
@@ -140,13 +142,13 @@ def test_the_next_frames_are_made_while_the_encoder_works_and_few_wait(tmp_path,
     """The source runs in the caller's thread, ahead of a slow encoder by the queue's length and no more."""
     import joyvasa.io.video_writer as film
 
-    encoded, ahead, threads = [0], [], set()
+    encoded, ahead, threads, full = [0], [], set(), threading.Event()
     mux = film._Encoder._mux
 
     def slow(self, container, pictures):
         def counted():
             for picture in pictures:
-                time.sleep(0.002)
+                assert full.wait(HANGS_SECONDS), "the source did not run ahead until there was no more room"
                 encoded[0] += 1
                 yield picture
 
@@ -158,6 +160,8 @@ def test_the_next_frames_are_made_while_the_encoder_works_and_few_wait(tmp_path,
             threads.add(threading.current_thread())
             yield frame
 
+    watched = SimpleNamespace(Queue=lambda depth: WatchedQueue(depth, full), Full=queue.Full)
+    monkeypatch.setattr(film, "queue", watched)
     monkeypatch.setattr(film._Encoder, "_mux", slow)
     assert write_video(tmp_path / "a.mp4", source(), None) == 100
     assert QUEUE_FRAMES <= max(ahead) <= QUEUE_FRAMES + 2 and threads == {threading.main_thread()}
@@ -211,18 +215,18 @@ def test_a_disk_full_at_frame_1000_is_said_and_nothing_stays(tmp_path):
 
 def test_ctrl_c_leaves_nothing_and_ends_the_program(tmp_path):
     code = (
-        "import sys, time; import numpy as np; from joyvasa.io.video_writer import write_video\n"
+        "import itertools, sys; import numpy as np; from joyvasa.io.video_writer import write_video\n"
         "def frames():\n"
-        "    for k in range(100000):\n"
+        "    for k in itertools.count():\n"
         "        if k == 50: print('going', flush=True)\n"
-        "        time.sleep(0.001); yield np.zeros((48, 64, 3), np.uint8)\n"
+        "        yield np.zeros((48, 64, 3), np.uint8)\n"
         "write_video(sys.argv[1], frames(), None)"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "a.mp4")]
     program = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert program.stdout.readline() == "going\n"
     program.send_signal(signal.SIGINT)
-    _, said = program.communicate(timeout=20)
+    _, said = program.communicate(timeout=HANGS_SECONDS)
     assert program.returncode != 0 and "KeyboardInterrupt" in said
     assert leftovers(tmp_path) == []
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import multiprocessing
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from joyvasa.lit.csv_logger import SPEED, read_curves
 from joyvasa.tasks import train as train_task
 from joyvasa.tasks.config import Root, conf_dir
+from tests.waiting import HANGS_SECONDS, free_port
 
 DRIVER = Path(__file__).with_name("driver.py")
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +87,7 @@ def launch(tiny_args) -> Callable[..., subprocess.CompletedProcess]:
 
     def run(runs: Path, *overrides: str) -> subprocess.CompletedProcess:
         command = [sys.executable, str(DRIVER), *tiny_args(runs, *overrides)]
-        return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=600)
+        return subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT, timeout=HANGS_SECONDS)
 
     return run
 
@@ -123,12 +123,6 @@ def ranks(tiny_args, tmp_path_factory) -> Callable[..., driver.Ranks]:
 def port() -> Callable[[], int]:
     """() -> a free port of this machine."""
     return free_port
-
-
-def free_port() -> int:
-    with socket.socket() as at:
-        at.bind(("127.0.0.1", 0))
-        return at.getsockname()[1]
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import shlex
 import signal
-import time
 from datetime import timedelta
 
 import pytest
@@ -14,6 +13,7 @@ from torch.distributed import TCPStore
 
 from joyvasa.lit.checkpoints import read_checkpoint
 from joyvasa.lit.interrupt import AGAIN_SECONDS, _Hurry, requeue
+from tests.waiting import HANGS_SECONDS, runs, until
 
 
 def interrupting(step: int, number: int) -> tuple[str, ...]:
@@ -70,28 +70,41 @@ def test_a_cluster_that_does_not_answer_is_reported(monkeypatch):
     assert requeue() is None
 
 
-def waits_in_a_collective(ready) -> None:
-    """Blocked outside Python, as in a collective: no handler of Python's runs there."""
+def waits_in_a_collective(ready, now, asked) -> None:
+    """Blocked outside Python, as in a collective: no handler of Python's runs there. now: what its clock says."""
     signal.signal(signal.SIGINT, lambda *_: None)
-    hurry = _Hurry()
-    store = TCPStore("127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=60))
+
+    def clock() -> float:
+        said = now.value
+        asked.value += 1
+        return said
+
+    hurry = _Hurry(clock)
+    store = TCPStore("127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=HANGS_SECONDS))
     ready.set()
     store.get("never")
     hurry.close()
 
 
-@pytest.mark.parametrize("pause, code", [(0.05, None), (AGAIN_SECONDS + 0.2, 130)])
-def test_a_second_ctrl_c_ends_a_hanging_process_at_once(pause, code):
+@pytest.mark.parametrize(
+    "moments, survived",
+    [((10.0, 10.0 + AGAIN_SECONDS + 0.2), 1), ((10.0, 10.05, 10.0 + AGAIN_SECONDS, 10.1 + AGAIN_SECONDS), 3)],
+)
+def test_a_second_ctrl_c_ends_a_hanging_process_at_once(moments, survived):
     """One Ctrl-C arrives several times within moments, from the terminal and from torchrun: that is no second one."""
     fork = multiprocessing.get_context("fork")
-    ready = fork.Event()
-    process = fork.Process(target=waits_in_a_collective, args=(ready,))
+    ready, now, asked = fork.Event(), fork.Value("d", 0.0), fork.Value("i", 0)
+    process = fork.Process(target=waits_in_a_collective, args=(ready, now, asked))
     process.start()
-    assert ready.wait(20)
-    for _ in range(2):
-        os.kill(process.pid, signal.SIGINT)
-        time.sleep(pause)
-    process.join(1)
-    assert process.exitcode == code
-    process.kill()
-    process.join()
+    try:
+        assert ready.wait(HANGS_SECONDS)
+        for number, now.value in enumerate(moments, start=1):
+            assert runs(process.pid), f"it ended at the Ctrl-C before number {number}"
+            os.kill(process.pid, signal.SIGINT)
+            until(lambda number=number: asked.value == number or not runs(process.pid), "the Ctrl-C to arrive")
+        until(lambda: not runs(process.pid), "the second Ctrl-C to end it")
+        assert asked.value == survived + 1
+    finally:
+        process.kill()
+        process.join()
+    assert process.exitcode == 128 + signal.SIGINT

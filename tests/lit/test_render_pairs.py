@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from joyvasa.eval.motion import ClipMotion
 from joyvasa.lit.render_pairs import PairSettings, TimeIsUp, compare, puppet_drawing, side_by_side
 from joyvasa.models.judges.lpips import load_lpips
 from joyvasa.motion import LIPS
+from tests.waiting import FakeClock
 
 HOW, NEVER = PairSettings(frames=12, stride=4), float("inf")
 
@@ -71,22 +72,24 @@ def test_the_frames_compared_are_every_stride_th_of_the_beginning(clip, drawing)
     assert compare(drawing, clip, motion, replace(HOW, frames=10_000), None, NEVER)["ssim"] < 1  # a short clip, whole
 
 
-def test_after_the_deadline_it_stops_and_leaves_no_half_film(clip, drawing, tmp_path):
+def test_after_the_deadline_it_stops_and_leaves_no_half_film(clip, drawing, tmp_path, monkeypatch):
+    clock = FakeClock(100.0)
+    monkeypatch.setattr("joyvasa.lit.render_pairs.time", SimpleNamespace(monotonic=clock))
     with pytest.raises(TimeIsUp):
-        compare(drawing, clip, moved(clip, 0.02), HOW, None, time.monotonic() - 1)
+        compare(drawing, clip, moved(clip, 0.02), HOW, None, 99.0)
     film, drawn = tmp_path / "film.mp4", []
 
     def slow(motion):
         for frame in drawing.paint(motion):
             drawn.append(1)
-            if len(drawn) > HOW.frames + 3:
-                time.sleep(max(0.0, deadline - time.monotonic()) + 0.01)
+            if len(drawn) == HOW.frames + 3:
+                assert list(tmp_path.iterdir()) != [], "the film is begun"
+                clock.now = 101.0
             yield frame
 
-    deadline = time.monotonic() + 1
     with pytest.raises(TimeIsUp):
-        compare(replace(drawing, paint=slow), clip, moved(clip, 0.02), HOW, film, deadline)
-    assert list(tmp_path.iterdir()) == []
+        compare(replace(drawing, paint=slow), clip, moved(clip, 0.02), HOW, film, 100.0)
+    assert list(tmp_path.iterdir()) == [] and len(drawn) == HOW.frames + 3
 
 
 def test_names_are_written_on_copies():

@@ -18,7 +18,9 @@ def test_resumed_where_a_sample_was_just_taken(sampling, tmp_path, fit, curve):
     whole = curve(fit(tmp_path / "whole", *sampling))
     assert [step for step, name in whole if name == "val/lip_pc1"] == [3, 7, 11]
     fit(tmp_path / "two", *sampling, "trainer.max_steps=4")
-    assert curve(fit(tmp_path / "two", *sampling, "resume=auto")) == whole
+    prolonged = curve(fit(tmp_path / "two", *sampling, "resume=auto"))
+    del prolonged[3, "val/loss"]  # of the end of the shorter run
+    assert prolonged == whole
 
 
 def test_sampling_changes_no_training_number(sampling, tmp_path, fit, curve):

@@ -8,34 +8,40 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from joyvasa.lit.checkpoints import read_checkpoint
+from tests.waiting import HANGS_SECONDS, process_state, runs, until
 
 KILLS = 20
-SECONDS = 15  # trainer.strategy.timeout_seconds
+STEPS = 400
+EVERY = 3  # steps from one checkpoint to the next
+NEVER = 100 * HANGS_SECONDS  # a time-out that does not pass: what is noticed is noticed by itself
 DRIVER = Path(__file__).with_name("driver.py")
 ROOT = DRIVER.parents[2]
 HOW = (
-    "optim.schedule.total_steps=3000", "callbacks.checkpoints.every_steps=3", "resume=auto",
-    f"trainer.strategy.timeout_seconds={SECONDS}", "trainer.strategy.start_seconds=240",
+    "optim.schedule.total_steps=3000", f"callbacks.checkpoints.every_steps={EVERY}", "resume=auto",
+    f"trainer.max_steps={STEPS}", f"trainer.strategy.timeout_seconds={NEVER}",
+    f"trainer.strategy.start_seconds={NEVER}",
 )  # fmt: skip
 
 
-@pytest.fixture
-def whole(tmp_path, ranks):
-    """(steps) -> the folder of the run that nobody killed."""
+def calling(name: str, **settings) -> tuple[str, ...]:
+    """The words that add a callback of driver.py."""
+    words = [f"+callbacks.signal._target_=driver.{name}"]
+    return (*words, *(f"+callbacks.signal.{key}={value}" for key, value in settings.items()))
 
-    def run(steps: int) -> Path:
-        started = ranks(tmp_path / "whole", *HOW, f"trainer.max_steps={steps}")
-        assert started.wait(600) == [0, 0], started.printed()
-        return tmp_path / "whole" / "train" / "a"
 
-    return run
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, ranks) -> Path:
+    """The folder of the run that nobody killed."""
+    runs_folder = tmp_path_factory.mktemp("whole")
+    started = ranks(runs_folder, *HOW)
+    assert started.wait() == [0, 0], started.printed()
+    return runs_folder / "train" / "a"
 
 
 def assert_same(one: Path, two: Path, curve, state) -> None:
@@ -45,67 +51,61 @@ def assert_same(one: Path, two: Path, curve, state) -> None:
     assert all(torch.equal(value, second[name]) for name, value in first.items())
 
 
-def wait_until_it_trains(folder: Path, runs, since: int, seconds: float = 240) -> bool:
-    """Whether it came so far that a number was drawn; not where it ended before."""
-    curves, deadline = folder / "logs" / "metrics.csv", time.monotonic() + seconds
-    while time.monotonic() < deadline and runs():
-        if curves.exists() and curves.stat().st_size > 0 and curves.stat().st_mtime_ns > since:
-            return True
-        time.sleep(0.005)
-    return False
-
-
-def drawn_at(folder: Path) -> int:
-    """When the curves were changed last, cut back to the checkpoint or not."""
-    path = folder / "logs" / "metrics.csv"
-    return path.stat().st_mtime_ns if path.exists() else 0
-
-
 def steps_of(folder: Path) -> dict[str, int]:
     """The step of each checkpoint, all of them whole."""
     files = (folder / "checkpoints" / f"{name}.ckpt" for name in ("last", "previous"))
     return {file.stem: int(read_checkpoint(file)["global_step"]) for file in files if file.exists()}
 
 
-def kill_somewhere(started, folder: Path, how: str, rng: random.Random) -> str:
-    """Kill both ranks, one of them, or both while a checkpoint is written; what was done, for the log."""
-    half_written = folder / "checkpoints" / "last.ckpt.tmp"
-    deadline = time.monotonic() + rng.uniform(0, 2)
-    while time.monotonic() < deadline or (how == "writing" and time.monotonic() < deadline + 5):
-        if how == "writing" and time.monotonic() > deadline and half_written.exists():
-            break
-        time.sleep(0 if how == "writing" else 0.01)
-    if how != "one":
-        started.kill()
-        return f"both killed, {'a checkpoint half written' if half_written.exists() else 'between checkpoints'}"
-    rank, before = rng.randrange(2), time.monotonic()
-    started.processes[rank].kill()
-    codes = started.wait(SECONDS + 15)
+def kill_at(step: int, how: str, start, folder: Path, rng: random.Random) -> str:
+    """Start both ranks and kill one of them, or both, while a checkpoint is written or not; what was done, for the log.
+
+    The kill is placed by progress, within or right behind step `step`: a rank stops there by itself, so that none is
+    further when it is killed, on a machine of any speed.
+    """
+    if how == "one":
+        return kill_one(step, start, rng)
+    if how == "writing":
+        started = start(*calling("SignalWriting", step=step, number=signal.SIGSTOP.value))
+    else:
+        share = rng.uniform(0, 1)
+        started = start(*calling("SignalWithin", step=step, number=signal.SIGSTOP.value, share=share))
+    until(lambda: process_state(started.processes[0].pid) in "TZ", started.printed)
+    assert len(started.alive()) == 2, f"ended before step {step}:\n{started.printed()}"
+    started.kill()
+    half_written = [path for path in (folder / "checkpoints").glob("*.tmp") if path.stat().st_size]
+    assert half_written or how != "writing"
+    return f"both killed, {'a checkpoint half written' if how == 'writing' else 'within a step'}"
+
+
+def kill_one(step: int, start, rng: random.Random) -> str:
+    """A rank is killed; the other says so, and ends by itself."""
+    rank, share = rng.randrange(2), rng.uniform(0, 1)
+    started = start(*calling("SignalWithin", step=step, number=signal.SIGKILL.value, share=share, rank=rank))
+    codes = started.wait()
     said = re.findall(r"error: .*", started.printed())
-    assert codes[1 - rank] == 2 and len(said) == 1 and f"rank {rank} of 2" in said[0], started.printed()
-    return f"rank {rank} killed, the other ended after {time.monotonic() - before:.1f} s: {said[0]}"
+    assert codes[rank] == -signal.SIGKILL and codes[1 - rank] == 2, started.printed()
+    assert len(said) == 1 and f"rank {rank} of 2" in said[0], started.printed()
+    return f"rank {rank} killed: {said[0]}"
 
 
 @pytest.mark.torture
 def test_two_ranks_killed_twenty_times(tmp_path, ranks, whole, curve, state):
-    steps, rng, killed = 400, random.Random(0), 0
-    one, two = whole(steps), tmp_path / "killed" / "train" / "a"
-    began = time.monotonic()
-    while killed < KILLS:
-        at, how = drawn_at(two), ("both", "writing", "one", "writing")[killed % 4]
-        started = ranks(tmp_path / "killed", *HOW, f"trainer.max_steps={steps}")
-        running = started.processes[0].is_alive
-        # The curves are cut back to the checkpoint first: what comes after that is a step.
-        if at and wait_until_it_trains(two, running, at):
-            at = drawn_at(two)
-        assert wait_until_it_trains(two, running, at), f"ended after {killed} kills:\n{started.printed()}"
-        done = kill_somewhere(started, two, how, rng)
-        killed += 1
-        print(f"{time.monotonic() - began:6.1f} s, kill {killed:2}: {done}; whole: {steps_of(two)}", flush=True)
-    finished = ranks(tmp_path / "killed", *HOW, f"trainer.max_steps={steps}")
-    assert finished.wait(600) == [0, 0], finished.printed()
-    assert_same(one, two, curve, state)
-    print(f"{time.monotonic() - began:6.1f} s, {killed} kills, {steps} steps: curves and weights are identical")
+    rng, two = random.Random(0), tmp_path / "killed" / "train" / "a"
+
+    def start(*words: str):
+        return ranks(tmp_path / "killed", *HOW, *words)
+
+    for number in range(KILLS):
+        step = STEPS * (number + 1) // (KILLS + 1) + rng.randint(-EVERY, EVERY)
+        how = ("both", "writing", "one", "writing")[number % 4]
+        done = kill_at(step, how, start, two, rng)
+        saved = steps_of(two)
+        print(f"kill {number + 1:2} at step {step}: {done}; whole: {saved}", flush=True)
+        assert step - 2 * EVERY < saved["last"] < STEPS, "the kill hit the run where it should"
+    finished = start()
+    assert finished.wait() == [0, 0], finished.printed()
+    assert_same(whole, two, curve, state)
 
 
 class Agents:
@@ -126,50 +126,43 @@ class Agents:
         agent = self.agents[node].pid
         return int(Path(f"/proc/{agent}/task/{agent}/children").read_text().split()[0])
 
-    def wait(self, seconds: float) -> list[int]:
-        deadline = time.monotonic() + seconds
+    def wait(self) -> list[int]:
         try:
-            return [agent.wait(max(deadline - time.monotonic(), 0.01)) for agent in self.agents]
+            return [agent.wait(timeout=HANGS_SECONDS) for agent in self.agents]
         finally:
             for agent in self.agents:
                 agent.kill()
 
+    def ended(self) -> bool:
+        return any(agent.poll() is not None for agent in self.agents)
+
+    def printed(self) -> str:
+        return "".join(log.read_text() for log in self.logs)
+
     def said(self) -> list[str]:
-        return re.findall(r"error: rank .*|error: the torchrun .*", "".join(log.read_text() for log in self.logs))
-
-
-def seconds_until_gone(process: int) -> float:
-    began = time.monotonic()
-    while Path(f"/proc/{process}").exists() and time.monotonic() < began + 60:
-        time.sleep(0.02)
-    return time.monotonic() - began
+        return re.findall(r"error: rank .*|error: the torchrun .*", self.printed())
 
 
 @pytest.mark.torture
 def test_a_machine_and_then_a_torchrun_are_lost(tmp_path, tiny_args, port, whole, curve, state):
-    """nnodes=2: the other ends with its sentence within the time-out, and both started again go on."""
-    steps = 400
-    one, two = whole(steps), tmp_path / "lost" / "train" / "a"
-    ranks = ("trainer=ddp_cpu", "trainer.log_every_n_steps=1", "data.batch_size=2", f"trainer.max_steps={steps}")
-    args = tiny_args(tmp_path / "lost", *ranks, *HOW)
-    for lost in ("machine", "torchrun"):
-        at, agents = drawn_at(two), Agents(args, port(), tmp_path / "logs")
-        running = lambda agents=agents: agents.agents[0].poll() is None  # noqa: E731
-        if at:
-            assert wait_until_it_trains(two, running, at)
-            at = drawn_at(two)
-        assert wait_until_it_trains(two, running, at), agents.logs[0].read_text()
+    """nnodes=2: the other notices it by itself and ends with its sentence, and both started again go on."""
+    two = tmp_path / "lost" / "train" / "a"
+    args = tiny_args(tmp_path / "lost", "trainer=ddp_cpu", "trainer.log_every_n_steps=1", "data.batch_size=2", *HOW)
+    for lost, step in (("machine", 10), ("torchrun", 20)):
+        mark = tmp_path / f"{lost}.mark"
+        agents = Agents([*args, *calling("HangAt", step=step, mark=mark, rank=1)], port(), tmp_path / "logs")
+        until(lambda agents=agents, mark=mark: mark.exists() or agents.ended(), agents.printed)
+        assert not agents.ended(), agents.printed()
         survivor, worker = agents.worker(0), agents.worker(1)
         agents.agents[1].kill()
         if lost == "machine":
             os.kill(worker, signal.SIGKILL)
-        seconds = seconds_until_gone(survivor)
-        assert seconds < SECONDS + 5, agents.logs[0].read_text()
-        codes = agents.wait(60)
-        print(f"{lost} lost: the other rank ended after {seconds:.1f} s, agents {codes}: {agents.said()}", flush=True)
+        until(lambda survivor=survivor: not runs(survivor), agents.printed)
+        codes = agents.wait()
+        print(f"{lost} lost: agents {codes}: {agents.said()}", flush=True)
         expected = "rank 1 of 2" if lost == "machine" else "the torchrun that started rank 1 of 2"
         assert codes[0] != 0 and len(agents.said()) == 1 and expected in agents.said()[0]
-        assert not Path(f"/proc/{worker}").exists(), "no rank is left behind by its torchrun"
+        until(lambda worker=worker: not runs(worker), "the rank that its torchrun left behind to end")
     last = Agents(args, port(), tmp_path / "logs")
-    assert last.wait(300) == [0, 0], last.logs[0].read_text()
-    assert_same(one, two, curve, state)
+    assert last.wait() == [0, 0], last.printed()
+    assert_same(whole, two, curve, state)

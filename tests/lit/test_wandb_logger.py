@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from joyvasa.lit.csv_logger import CurveLogger
 from joyvasa.lit.wandb_files import history, items, last_step, records, run_files
 from joyvasa.lit.wandb_logger import WandbRun, tags_of
 from joyvasa.tasks import train as train_task
+from tests.waiting import HANGS_SECONDS, until
 
 OFFLINE = ("logger=wandb", "logger.wandb.offline=true", "trainer.max_steps=10", "callbacks.checkpoints.every_steps=4")
 SAMPLES = (
@@ -114,7 +114,7 @@ def open_run(tmp_path, composed):
     def opened(offline: bool = True) -> tuple[WandbRun, CurveLogger]:
         folder = tmp_path / "a"
         places = {"folder": str(folder), "curves": str(folder / "logs" / "metrics.csv")}
-        names = {"project": "p", "group": "g", "tags": [], "monitor": "val/loss", "finish_seconds": 120}
+        names = {"project": "p", "group": "g", "tags": [], "monitor": "val/loss", "finish_seconds": int(HANGS_SECONDS)}
         run, curves = WandbRun(offline=offline, **names, **places), CurveLogger(folder=str(folder / "logs"))
         run.log_hyperparams({"name": "x", "encoder": {"name": "hubert"}, "denoiser": {"_target_": "models.DiT"}})
         return run, curves
@@ -170,10 +170,8 @@ def test_a_run_that_cannot_be_opened_online_is_opened_offline_and_this_is_told(o
     run, _ = open_run(offline=False)
     run.log_metrics({"train/loss": 1.0}, step=0)
     run.conclude({}, tmp_path / "none.ckpt")
-    end = time.monotonic() + 60  # W&B's process writes behind ours, on a busy machine some seconds later
-    while last_step(tmp_path / "a") < 0 and time.monotonic() < end:
-        time.sleep(0.1)
-    assert asked == ["online", "offline"] and last_step(tmp_path / "a") == 0
+    until(lambda: last_step(tmp_path / "a") == 0, "W&B's process, which writes behind ours")
+    assert asked == ["online", "offline"]
     assert "no route to host" in (tmp_path / "a" / "logs" / "problems.txt").read_text()
     assert "training goes on" in capsys.readouterr().out and len(run.failures) == 1
 

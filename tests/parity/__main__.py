@@ -15,6 +15,7 @@ import time
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from joyvasa.io.console import prepare_process
 from joyvasa.io.files import replacing
 
 from .case import names_in
@@ -86,6 +87,7 @@ def section(title: str, lines: list[str]) -> None:
 
 
 def main() -> int:
+    prepare_process()
     parser = argparse.ArgumentParser(prog="python -m tests.parity", description=__doc__.split("\n")[0])
     parser.add_argument("folder", type=Path, help="folder with cases/*.npz and floor.json")
     parser.add_argument("--only", help="comma-separated patterns of case names; the rest is left out")
@@ -111,7 +113,7 @@ def main() -> int:
             "cases": {result.name: result.record() for result in results},
         }
         with replacing(arguments.json) as temporary:
-            temporary.write_text(json.dumps(record, indent=1, allow_nan=False))
+            temporary.write_text(json.dumps(record, indent=1, allow_nan=False), encoding="utf-8")
     return 0 if passed == len(results) else 1
 
 

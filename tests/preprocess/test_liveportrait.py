@@ -182,11 +182,11 @@ def test_a_list_gives_pairs_speakers_and_splits(good, tmp_path, motions, run, re
 @pytest.mark.parametrize(
     "text, message",
     [
-        ("motion;audio\n", "header motion;audio (expected motion,audio,speaker,split)"),
+        ("motion,sound\n", "header motion, sound (expected motion,audio,speaker,split)"),
         ("motion,audio,speker\n", "header motion, audio, speker (expected"),
         ("motion,audio\na,b,c\n", "line 2 has more cells than the header"),
         ("", "header missing"),
-        (b"motion,audio\n\xff\xfe,b\n", "not a list of pairs in UTF-8"),
+        (b"motion,audio\n\0,b\n", "not a list of pairs"),
     ],
 )
 def test_a_list_that_cannot_be_read_is_one_line(good, text, message, tmp_path, run):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from hydra.errors import ConfigCompositionException
 
 from joyvasa.data.shards import open_dataset
+from joyvasa.io.lock import hold_folder
 from preprocess.synthetic import SyntheticSource
 
 WORDS = (
@@ -63,3 +66,10 @@ def test_misspelt_words_fail_and_write_nothing(word, run, tmp_path, monkeypatch)
 @pytest.mark.parametrize("words", [("outptu=made",), ("source=nothing",), ("source=synthetic", "seed=a")])
 def test_words_that_are_not_known_are_asked_wrongly(run, words):
     assert run(*words).code == 2
+
+
+def test_a_second_importer_of_a_folder_is_refused_and_told_who_is_at_work(run, tmp_path):
+    with hold_folder(tmp_path / "made", "another importer"):
+        done = run(*WORDS, "output=made")
+        assert done.code == 2 and str(os.getpid()) in done.err and "another importer" in done.err
+        assert os.listdir(tmp_path / "made") == [".lock"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,12 @@ from PIL import Image
 
 from joyvasa.io.video_reader import probe_video
 from joyvasa.io.video_writer import read_metadata, write_video
+from joyvasa.models.liveportrait import load
+from joyvasa.models.liveportrait.sizes import SMALL as SMALL_NETWORKS
 from joyvasa.motion import SAMPLES_PER_FRAME
 from joyvasa.tasks.pairs import find_files, plan
 from joyvasa.weights import sha256_of
+from tests.models.liveportrait.conftest import write_layout
 
 FRAMES = 13
 SMALL = ("render.size=64", "animate.crop.size=64", "animate.max_side=160")
@@ -111,6 +115,39 @@ def test_without_weights_liveportrait_names_the_command(animate, photo, tmp_path
     done = animate(f"image={photo}", f"out={tmp_path / 'x.mp4'}", "render=liveportrait", "species=human", BOX)
     assert done.code == 1 and "python -m joyvasa.weights pull liveportrait" in done.out
     assert not (tmp_path / "x.mp4").exists()
+
+
+@pytest.mark.parametrize("there", [("human",), ("animal",), ("human", "animal")])
+@pytest.mark.parametrize("species", ["animal", "human", "auto"])
+def test_render_auto_looks_for_the_weights_of_each_species(animate, photo, there, species, tmp_path, monkeypatch):
+    """Small networks with fixed weights in the official layout. The photo is of nobody: without a box an animal."""
+    layout = write_layout(tmp_path / "layout", there)
+    monkeypatch.setattr("joyvasa.animate.liveportrait_stage.load", partial(load, sizes=SMALL_NETWORKS))
+    out = tmp_path / "x.mp4"
+    box = [BOX] if species == "human" else []
+    words = ("render=auto", f"render.liveportrait.weights={layout}", f"species={species}", "max_frames=2", *box)
+    done = animate(f"image={photo}", f"out={out}", *words)
+    assert done.code == 0, done.err + done.out
+    shown = "human" if species == "human" else "animal"
+    moved = shown in there
+    facts = json.loads(read_metadata(out)["comment"])
+    assert facts["render"] == ("liveportrait" if moved else "puppet")
+    announced = next(line for line in done.out.splitlines() if line.startswith("render"))
+    entry = "liveportrait_animals" if shown == "animal" and "animal" not in there else "liveportrait"
+    if moved:
+        assert announced.startswith("render     LivePortrait") or species == "auto"
+    else:
+        assert f"python -m joyvasa.weights pull {entry}" in announced
+        assert species == "auto" or announced.startswith("render     puppet")
+
+
+def test_an_odd_side_is_told_where_the_video_shows_the_photo(animate, tmp_path):
+    photo = tmp_path / "odd.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 255, (121, 131, 3), np.uint8)).save(photo)
+    for render, told in ((["render=puppet"], False), (["render=liveportrait", "render.weights=random:0:small"], True)):
+        done = animate(f"image={photo}", f"out={tmp_path / 'x.mp4'}", *render, "max_frames=2")
+        assert done.code == 0, done.err
+        assert ("131 x 121" in done.out) == told and ("130 x 120" in done.out) == told
 
 
 def test_render_auto_falls_back_on_the_puppet_and_says_so(animate, photo, tmp_path, monkeypatch):

@@ -92,7 +92,7 @@ def test_only_bad_files_give_exit_code_1(voices, trained, run, tmp_path):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("task=sample",), "checkpoint= is missing; for example: python run.py task=sample"),
+        (("task=validate",), "checkpoint= is missing; for example: python run.py task=validate"),
         (("task=sample", "checkpoint=runs/demo/latest"), "audio= and out= are needed"),
         (("task=sample", "checkpoint=runs/demo/latest", "audio=nowhere", "out=x"), "audio=nowhere: no such file"),
         (("task=sample", "checkpoint=runs/demo/latest", "audio=data", "out=x"), "no sound file in this folder"),

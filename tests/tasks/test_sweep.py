@@ -183,13 +183,13 @@ def test_what_differs_is_a_column_and_the_best_is_marked(tmp_path):
 
 def test_a_bench_can_be_swept(sweep):
     objective = ("objective.name=examples_per_second", "objective.direction=maximize")
-    steps = ("bench.steps=2", "bench.warmup=1", "task=bench")
+    steps = ("bench.steps=1", "bench.warmup=1", "task=bench")  # one: medians of several do not add up
     done, folder = sweep("denoiser.width=16", "data.batch_size=1,2", *steps, *objective)
     assert done.code == 0, done.err
     facts = [json.loads((folder / f"trial-{number}" / "bench.json").read_text()) for number in (0, 1)]
     assert [fact["batch_size"] for fact in facts] == [1, 2]
     assert [trial.objective for trial in read_trials(folder)] == [fact["examples_per_second"] for fact in facts]
     for fact in facts:
-        parts = sum(fact["seconds"][part] for part in bench.PARTS)
-        assert min(fact["seconds"].values()) >= 0 and parts < 1.5 * fact["seconds"]["step"]
+        parts = sum(fact["seconds"][part] for part in bench.PARTS if part != "data")  # waited for before the step
+        assert min(fact["seconds"].values()) >= 0 and parts <= fact["seconds"]["step"]
         assert fact["seconds"]["encoder"] > 0 and fact["mfu"] is None and math.isfinite(fact["tflops"])

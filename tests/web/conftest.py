@@ -28,7 +28,7 @@ from joyvasa.web.workshop import Wish, Workshop
 STEPS = 4  # of the stand-in for the motion generator
 LIMITS = {
     "upload_mb": 1, "voice_seconds": 3, "video_seconds": 2, "preview_seconds": 0.4, "at_once": 1, "waiting": 2,
-    "keep_minutes": 1, "guidance": 4, "amplitude": 2,
+    "keep_minutes": 600, "guidance": 4, "amplitude": 2,
 }  # fmt: skip
 
 
@@ -103,7 +103,7 @@ def speaker(studio) -> Speaker:
 
 @pytest.fixture
 def folder(tmp_path):
-    with_all = Folder(tmp_path / "web", keep_seconds=60)
+    with_all = Folder(tmp_path / "web", keep_seconds=3600)
     yield with_all
     with_all.close()
 

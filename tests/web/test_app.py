@@ -18,16 +18,11 @@ import pytest
 
 from joyvasa.web import app
 from joyvasa.web.app import Shop, check_port, serve, wait_for_end
+from tests.waiting import free_port, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")
 SETTINGS = ("auto", 0, "", [], 1.5, 1, 1, 1, 1, "voice")
 STATUS, FILM, USED = range(3)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -105,13 +100,6 @@ def get(address: str) -> tuple[int, str]:
         return error.code, error.read().decode(errors="replace")
 
 
-def until(condition) -> None:
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "waited 20 s in vain"
-        time.sleep(0.02)
-
-
 def films(shop) -> list[str]:
     return sorted(path.name for path in shop.folder.films.rglob("*") if path.is_file())
 
@@ -132,6 +120,38 @@ def test_a_photo_and_a_voice_become_a_film_that_can_be_fetched_and_goes_with_its
     assert films(shop) == ["a face_voice.mp4", "a face_voice_preview.mp4"]
     client.close()
     until(lambda: films(shop) == [])
+
+
+def test_a_program_gives_a_photo_and_a_voice_by_name_and_nothing_else(shop, visitor, picture, voice, speaker, tmp_path):
+    from gradio_client import handle_file
+    from gradio_client.exceptions import AppError
+
+    from joyvasa.io.video_reader import probe_video
+
+    client = visitor()
+    files = {"photo": handle_file(str(picture)), "voice": handle_file(str(voice))}
+    path, facts = client.predict(**files, api_name="/animate")
+    assert probe_video(path).frames == facts["frames"] == 25 and facts["used"]["image"] == picture.name
+    client.predict(**files, guidance=2.0, regions=["lip"], api_name="/animate")
+    assert [guidance for _, _, guidance in speaker.heard] == [shop.cfg.generation.guidance, 2.0]
+    broken = tmp_path / "broken.wav"
+    broken.write_text("no audio")
+    with pytest.raises(AppError, match=r"^broken\.wav"):
+        client.predict(**files | {"voice": handle_file(str(broken))}, api_name="/animate")
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    for endpoint in ("/animate", "/film", "/preview"):
+        assert not [each for each in named[endpoint]["parameters"] if each["parameter_name"].startswith("param")]
+
+
+def test_the_examples_are_small_and_become_videos(shop, visitor):
+    from gradio_client import handle_file
+
+    made = sorted(shop.folder.examples.iterdir())
+    assert len(made) == 4 and sum(path.stat().st_size for path in made) < 500_000
+    photo, voice = (next(path for path in made if path.suffix == ending) for ending in (".png", ".wav"))
+    shop.folder.sweep(time.time() + 1000 * shop.folder.keep_seconds)
+    short = visitor().predict(photo=handle_file(str(photo)), voice=handle_file(str(voice)), api_name="/preview")
+    assert "voice.wav" not in short[STATUS] and "lasts" in short[STATUS], "longer than this page takes"
 
 
 def test_what_is_wrong_is_a_sentence_and_the_page_goes_on(visitor, ask, tmp_path):
@@ -240,6 +260,11 @@ def test_a_port_in_use_is_said_before_anything_is_loaded():
 
 def test_a_signal_to_end_is_the_end():
     before = signal.getsignal(signal.SIGTERM)
-    threading.Timer(0.1, signal.raise_signal, (signal.SIGTERM,)).start()
+
+    def end() -> None:
+        until(lambda: signal.getsignal(signal.SIGTERM) is not before, "somebody to wait for the signal")
+        signal.raise_signal(signal.SIGTERM)
+
+    threading.Thread(target=end, daemon=True).start()
     wait_for_end()
     assert signal.getsignal(signal.SIGTERM) is before

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import time
 from copy import deepcopy
 
 import pytest
 
 from joyvasa.web.app import QUIET, Shop
+from tests.waiting import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")]
 DESK, PHONE = (1280, 1000), (390, 844)
@@ -56,18 +56,10 @@ def tab(request, shop):
     driver.quit()
 
 
-def seen(tab, css: str, text: str = "", seconds: float = 60):
+def seen(tab, css: str, text: str = ""):
     """The element with this text in it, waited for."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        found = tab.execute_script(
-            "return [...document.querySelectorAll(arguments[0])].find(e => e.textContent.includes(arguments[1]))",
-            css, text,
-        )  # fmt: skip
-        if found is not None:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"{css} with {text!r} was not seen for {seconds} s")
+    find = "return [...document.querySelectorAll(arguments[0])].find(e => e.textContent.includes(arguments[1]))"
+    return until(lambda: tab.execute_script(find, css, text), f"{css} with {text!r}")
 
 
 def give(tab, picture, voice) -> None:
@@ -95,10 +87,7 @@ def test_a_photo_and_a_voice_become_a_film_that_plays(tab, shop, picture, voice)
     give(tab, picture, voice)
     press(tab, "#make")
     seen(tab, "#status", "Film of 1.0 s")
-    end = time.monotonic() + 20
-    while (player := tab.execute_script(PLAYER)) is None:
-        assert time.monotonic() < end, "the film cannot be played"
-        time.sleep(0.1)
+    player = until(lambda: tab.execute_script(PLAYER), "a film that can be played")
     assert player == {"seconds": pytest.approx(1, abs=0.05), "width": 64, "error": None}
     assert seen(tab, "#download").is_displayed()
     assert tab.execute_script("return document.documentElement.scrollWidth <= window.innerWidth"), (

@@ -41,7 +41,7 @@ def test_what_lasts_too_long_is_refused_before_it_is_read(limits, tmp_path):
 
 def test_a_text_that_is_called_a_sound_is_no_sound(limits, tmp_path):
     (tmp_path / "text.wav").write_text("not a sound")
-    with pytest.raises(ValueError, match="text.wav: not audio"):
+    with pytest.raises(ValueError, match="text.wav: no video or sound"):
         limits.check_voice(tmp_path / "text.wav")
 
 

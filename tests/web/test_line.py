@@ -1,13 +1,13 @@
 """Laws of the line: first come, first served; so many and no more; a cancelled job ends and makes room."""
 
 import threading
-import time
 from concurrent.futures import CancelledError
 
 import pytest
 
 from joyvasa.animate.pipeline import Cancelled
 from joyvasa.web.line import Line, Refused
+from tests.waiting import HANGS_SECONDS, until
 
 
 class Work:
@@ -39,13 +39,6 @@ def line():
     line.close()
 
 
-def until(condition) -> None:
-    end = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < end, "waited 5 s in vain"
-        time.sleep(0.01)
-
-
 def test_jobs_run_in_order_and_what_is_too_many_is_refused(line, work):
     jobs = [line.add(name, work.named(name)) for name in "abc"]
     until(lambda: work.started == ["a"])
@@ -53,8 +46,8 @@ def test_jobs_run_in_order_and_what_is_too_many_is_refused(line, work):
     with pytest.raises(Refused, match="3 films are being made or waiting.*try again"):
         line.add("d", work.named("d"))
     work.go.set()
-    assert [job.future.result(5) for job in jobs] == ["a", "b", "c"] == work.started
-    assert line.add("d", work.named("d")).future.result(5) == "d"
+    assert [job.future.result(HANGS_SECONDS) for job in jobs] == ["a", "b", "c"] == work.started
+    assert line.add("d", work.named("d")).future.result(HANGS_SECONDS) == "d"
 
 
 def test_an_owner_has_one_job_at_a_time(line, work):
@@ -70,9 +63,9 @@ def test_a_cancelled_job_ends_at_its_next_step_and_makes_room(line, work):
     waiting.cancel()
     assert line.ahead(last) == 1, "who leaves the line while waiting is not waited for"
     with pytest.raises(CancelledError):
-        waiting.future.result(5)
+        waiting.future.result(HANGS_SECONDS)
     assert line.cancel_owner("a")
-    assert isinstance(running.future.exception(5), Cancelled)
+    assert isinstance(running.future.exception(HANGS_SECONDS), Cancelled)
     until(lambda: work.started == ["a", "c"])
     assert not line.cancel_owner("a") and not line.cancel_owner("nobody")
     work.go.set()
@@ -90,5 +83,5 @@ def test_an_error_is_the_jobs_own(line):
     def broken(job):
         raise ValueError("no face")
 
-    assert str(line.add("a", broken).future.exception(5)) == "no face"
-    assert line.add("a", lambda job: 1).future.result(5) == 1
+    assert str(line.add("a", broken).future.exception(HANGS_SECONDS)) == "no face"
+    assert line.add("a", lambda job: 1).future.result(HANGS_SECONDS) == 1

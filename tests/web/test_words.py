@@ -56,3 +56,18 @@ def test_progress_says_where_the_job_is():
     assert 'width:25.0%"' in words.progress(drawn, 0) and "left" not in words.progress(drawn, 0)
     drawn.since -= 10
     assert "frame 25 of 100, about 30 s left" in words.progress(drawn, 0)
+
+
+@pytest.mark.parametrize(
+    "facts, said, not_said",
+    [
+        ({"checkpoint": "demo.safetensors", "step": "1024", "score": "lip_pc1 0.93", "trained": "2026-11-21"},
+         ("demo.safetensors", "1024 steps", "2026-11-21", "closely", "0.93"), ("not measured",)),
+        ({"checkpoint": "best.ckpt", "run": "mine/7", "step": "20", "score": "lip_pc1 -0.10", "trained": "unknown"},
+         ("best.ckpt", "mine/7", "20 steps", "hardly", "-0.10"), ("unknown",)),
+        ({"checkpoint": "x.pt", "step": "unknown", "score": "unknown"}, ("x.pt", "not measured"), ("None",)),
+    ],
+)  # fmt: skip
+def test_which_model_moves_and_how_good_it_is(facts, said, not_said):
+    text = words.motion_model(facts)
+    assert all(word in text for word in said) and not [word for word in not_said if word in text]

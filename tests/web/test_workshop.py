@@ -13,13 +13,14 @@ from joyvasa.io.video_writer import read_metadata, write_video
 from joyvasa.tasks.animate import composition_of, framing_of
 from joyvasa.web.line import Line
 from joyvasa.web.workshop import SharedDetector, beginning
+from tests.waiting import HANGS_SECONDS, linger
 
 
 @pytest.fixture
 def make(workshop):
     """(wish) -> Result, through the line."""
     line = Line(at_once=1, waiting=1)
-    yield lambda wish: line.add("anna", lambda job: workshop.make(job, wish)).future.result(30)
+    yield lambda wish: line.add("anna", lambda job: workshop.make(job, wish)).future.result(HANGS_SECONDS)
     line.close()
 
 
@@ -80,7 +81,7 @@ def test_what_can_be_said_at_once_is(workshop, wish, change, said):
 def test_the_beginning_of_a_video_has_its_first_frames_and_sound(tmp_path):
     frames = [np.full((32, 32, 3), value, np.uint8) for value in np.linspace(0, 250, 30).astype(int)]
     write_video(tmp_path / "film.mp4", frames, np.zeros(30 * 640, np.float32), 30)
-    short = probe_video(beginning(tmp_path / "film.mp4", 0.5))
+    short = probe_video(beginning(tmp_path / "film.mp4", 0.5, audio=True))
     assert (short.frames, short.fps, short.has_sound) == (15, 30, True)
 
 
@@ -98,7 +99,7 @@ def test_a_stage_plays_for_one_job_at_a_time(workshop, wish):
     workshop.stage.film = counted
     line = Line(at_once=3, waiting=0)
     jobs = [line.add(name, lambda job: workshop.make(job, wish)) for name in "abc"]
-    assert [job.future.result(30).made.frames for job in jobs] == [25] * 3
+    assert [job.future.result(HANGS_SECONDS).made.frames for job in jobs] == [25] * 3
     assert set(most) == {1}
     line.close()
 
@@ -112,7 +113,7 @@ def test_one_thread_looks_at_a_time(picture):
         def detect(self, image):
             inside.append(1)
             most.append(len(inside))
-            threading.Event().wait(0.01)
+            linger(0.01)
             inside.pop()
             return []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import combinations
 from typing import Any
 
 from joyvasa.eval.bootstrap import Score
@@ -20,9 +21,13 @@ from joyvasa.eval.films.row_scores import difference, mean_score
 from joyvasa.eval.films.run import Reads
 from joyvasa.eval.films.set_scores import Corpus, SetDistances, sampling_of
 from joyvasa.eval.films.store import Store
+from joyvasa.eval.films.words import listed
 from joyvasa.eval.protocol_fields import LipSync
 from joyvasa.eval.protocol_hash import environment, environment_warnings, plain
 from joyvasa.eval.quality import SAME_RATE
+from joyvasa.markup import counted
+
+EQUAL_NAMED = 5  # videos that are named in a note
 
 
 @dataclass
@@ -80,8 +85,23 @@ class Assembler:
             max_excluded=self._rules.max_excluded,
             environment=plain(environment()),
             settings=settings,
-            notes=[*self._plan.notes, *self._changed_libraries()],
+            notes=[*self._plan.notes, *self._equal_films(), *self._changed_libraries()],
         )
+
+    def _equal_films(self) -> list[str]:
+        """Files of one content in two rows: read once, and their comparison says nothing."""
+        found: dict[tuple[str, str], list[str]] = {}
+        for key, films in self._reads.items():
+            for one, other in combinations(films, 2):
+                if films[one].sha256 is not None and films[one].sha256 == films[other].sha256:
+                    found.setdefault((one, other), []).append(key)
+        notes = []
+        for (one, other), keys in found.items():
+            place = (
+                f"{counted(len(keys), 'video')} of {one}, the same bytes as in {other} ({listed(keys, EQUAL_NAMED)})"
+            )
+            notes.append(f"{place}: read once; what compares them compares a video with itself")
+        return notes
 
     def _changed_libraries(self) -> list[str]:
         """Readings may be older than this environment: that it may differ is said, as between two results."""

@@ -6,12 +6,13 @@ Films are known by their *key*, the path below their folder without its ending, 
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS
+from joyvasa.io.listing import examples, list_files
+from joyvasa.markup import shown
 from joyvasa.weights import sha256_of
 
 REFERENCE = "ground truth"  # the row of the reference films
@@ -68,23 +69,16 @@ def _by_key(folder: Path, endings: tuple[str, ...], what: str) -> dict[str, list
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder (expected one with {what})")
     found: dict[str, list[Path]] = {}
-    for path in sorted(_files(folder)):
-        hidden = path.name.startswith(".")
-        if path.suffix.lower() in endings and path.is_file() and not hidden:
-            found.setdefault(path.relative_to(folder).with_suffix("").as_posix(), []).append(path)
+    listing = list_files(folder, endings, below=True)
+    for path in listing.files:
+        if path.is_file():
+            key = shown(path.relative_to(folder).with_suffix("").as_posix())
+            found.setdefault(key, []).append(path)
     if not found:
-        raise ValueError(f"{folder}: no {what} (expected files ending in {', '.join(endings)})")
+        passed_over = listing.passed_over()
+        there = f"; passed over: {passed_over}" if passed_over else ""
+        raise ValueError(f"{folder}: no {what} (expected files ending in {examples(endings)}){there}")
     return found
-
-
-def _files(folder: Path, above: tuple[str, ...] = ()) -> Iterator[Path]:
-    """All files below a folder. A link to a folder that it lies in itself would have no end, and holds nothing new."""
-    above = (*above, os.path.realpath(folder))
-    for path in folder.iterdir():
-        if not path.is_dir():
-            yield path
-        elif os.path.realpath(path) not in above:
-            yield from _files(path, above)
 
 
 def _fault(row: str, key: str, found: Mapping[str, Mapping[str, list[Path]]]) -> str | None:

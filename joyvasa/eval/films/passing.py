@@ -1,7 +1,7 @@
 """One pass over a reference and all that systems made of it: each film is decoded once, frame beside frame.
 
 What was read before, from the same content, is not read again: a run that was killed goes on, and a film of which
-nothing is missing is not opened.
+nothing is missing is not opened. Two films of one content (a reference given as generated, too) are decoded once.
 """
 
 from __future__ import annotations
@@ -77,11 +77,13 @@ def measure(group: Group, sides: Sides, store: Store, on_frame: Callable[[int], 
     reads = {row: _identified(path) for row, path in group.films.items()}
     beside = _beside(group, reads)
     missing: dict[str, list[str]] = {}
+    reader_of: dict[str, str] = {}  # key of a reading -> the row that it is read from
     for row, read in reads.items():
         if read.sha256 is not None:
             instruments = sides.of(row)
             read.keys = {name: reading_key(each, read.sha256, beside) for name, each in instruments.items()}
-            missing[row] = [name for name, key in read.keys.items() if not store.has(key)]
+            absent = [name for name, key in read.keys.items() if not store.has(key)]
+            missing[row] = [name for name in absent if reader_of.setdefault(read.keys[name], row) == row]
     wanted = {row for row, names in missing.items() if names}
     needed = {what for row in wanted for name in missing[row] for what in sides.of(row)[name].beside}
     if COUNTERPART in needed:
@@ -91,8 +93,8 @@ def measure(group: Group, sides: Sides, store: Store, on_frame: Callable[[int], 
     photo = _photo(group) if readers and PHOTO in needed else None
     opened = []
     for row, reader in readers.items():
-        film = _Open(row, reads[row], iter(reader))
-        seen = OpenFilm(reader.path, group.key, reader.info, reference, photo)
+        film = _Open(row, reads[row], _frames_of(reader))
+        seen = OpenFilm(film.read.path, group.key, reader.info, reference, photo)
         for name in missing[row]:
             instrument = sides.of(row)[name]
             gauge = film.ask(name, partial(instrument.begin, seen))
@@ -101,7 +103,19 @@ def measure(group: Group, sides: Sides, store: Store, on_frame: Callable[[int], 
         opened.append(film)
     paired = any(COUNTERPART in sides.of(film.row)[name].beside for film in opened for name in film.gauges)
     _run([each for each in opened if each.gauges or (paired and each.row == REFERENCE)], store, on_frame)
+    for read in reads.values():
+        _take_faults(read, reads, reader_of)
     return reads
+
+
+def _take_faults(read: FilmRead, reads: Mapping[str, FilmRead], reader_of: Mapping[str, str]) -> None:
+    """What is wrong with a film is wrong with another one of the same content, that was not read itself."""
+    for name, key in read.keys.items():
+        other = reads[reader_of[key]] if key in reader_of else read
+        if other is not read:
+            read.fault = read.fault or other.fault
+            if name in other.faults:
+                read.faults[name] = other.faults[name]
 
 
 def _identified(path: Path) -> FilmRead:
@@ -126,14 +140,22 @@ def _photo(group: Group) -> np.ndarray | None:
 
 
 def _readers(reads: Mapping[str, FilmRead]) -> dict[str, VideoReader]:
-    """Of the films that are films; what is wrong with the others is noted."""
-    found = {}
+    """Of the films that are films, one for all of the same content; what is wrong with the others is noted."""
+    found: dict[str, VideoReader] = {}
+    of_content: dict[str | None, VideoReader] = {}
     for row, read in reads.items():
         try:
-            found[row] = VideoReader(read.path)
+            if read.sha256 not in of_content:
+                of_content[read.sha256] = VideoReader(read.path)
+            found[row] = of_content[read.sha256]
         except Exception as error:  # as in `_Open.ask`
             read.fault = _told(error, read.path)
     return found
+
+
+def _frames_of(reader: VideoReader) -> Iterator[np.ndarray]:
+    """Opened with the first frame that is asked for: of films of one content a single one is."""
+    yield from reader
 
 
 def _told(error: Exception, path: Path) -> str:
@@ -142,16 +164,26 @@ def _told(error: Exception, path: Path) -> str:
 
 
 def _run(opened: list[_Open], store: Store, on_frame: Callable[[int], None]) -> None:
-    """Frame by frame through all films, until none has gauges left; readings are kept as films end."""
+    """Frame by frame through all films, until none has gauges left; readings are kept as films end. Of films of one
+    content the first is decoded, and all see its frames."""
     live = list(opened)
+    first_of: dict[str | None, _Open] = {}
+    for film in live:
+        first_of.setdefault(film.read.sha256, film)
     while any(film.gauges for film in live):
-        shown = {film.row: _next(film) for film in live}
+        shown = {film.row: _next(film) for film in first_of.values() if film in live}
+        for film in live:
+            first = first_of[film.read.sha256]
+            shown[film.row] = shown[first.row]
+            if first.read.fault is not None and film is not first:
+                film.read.fault, film.gauges = first.read.fault, {}
         reference = shown.get(REFERENCE)
         for film in live:
             frame = shown[film.row]
             if frame is not None:
-                film.read.decoded += 1
-                on_frame(1)
+                if film is first_of[film.read.sha256]:
+                    film.read.decoded += 1
+                    on_frame(1)
                 for name, gauge in list(film.gauges.items()):
                     film.ask(name, partial(gauge.add, frame, reference))
             elif film.read.fault is None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from joyvasa.eval.bootstrap import Estimate, Score, interval, join_notes, ratio_of, resample_weights
+from joyvasa.eval.bootstrap import Estimate, Score, draw_resamples, interval, join_notes, ratio_of
 from joyvasa.eval.films.film_scores import FilmScore
 from joyvasa.eval.films.results import OFFSET
 from joyvasa.eval.protocol_fields import LipSync
@@ -26,7 +26,7 @@ def mean_score(protocol: Protocol, quantity: str, films: Mapping[str, FilmScore]
     if infinite:
         note = f"{infinite} of {len(keys)} films equal their reference in a frame"
         return Score(float(values_K.mean()), np.nan, np.nan, len(keys), note)
-    return interval(_estimate(protocol, quantity, films, keys), resample_weights(keys, seed), len(keys), _alone(keys))
+    return interval(_estimate(protocol, quantity, films, keys), draw_resamples(keys, seed, "film"), len(keys))
 
 
 def _estimate(protocol: Protocol, quantity: str, films: Mapping[str, FilmScore], keys: list[str]) -> Estimate:
@@ -34,10 +34,6 @@ def _estimate(protocol: Protocol, quantity: str, films: Mapping[str, FilmScore],
         return _median_of([films[key].offsets for key in keys])
     weight_K = np.array([films[key].weight for key in keys])
     return ratio_of(np.array([films[key].values[quantity] for key in keys]) * weight_K, weight_K)
-
-
-def _alone(keys: list[str]) -> str:
-    return "one film: its interval says nothing" if len(keys) == 1 else ""
 
 
 def _median_of(offsets: list) -> Estimate:
@@ -65,5 +61,5 @@ def difference(
     if not finite:
         return Score(np.nan, np.nan, np.nan, 0, join_notes("no film has both values", note))
     mine, theirs = (_estimate(protocol, quantity, side, finite) for side in sides)
-    draws_RK = resample_weights(finite, seed)
-    return interval(lambda weights_RK: mine(weights_RK) - theirs(weights_RK), draws_RK, len(finite), note)
+    resamples = draw_resamples(finite, seed, "film")
+    return interval(lambda weights_RK: mine(weights_RK) - theirs(weights_RK), resamples, len(finite), note)

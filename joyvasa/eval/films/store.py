@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import zipfile
 import zlib
 from pathlib import Path
@@ -39,7 +38,5 @@ class Store:
 
     def put(self, key: str, reading: Reading) -> None:
         path = self.path(key)
-        own = path.with_suffix(f".{secrets.token_hex(4)}")  # films of one content may be read by two processes at once
-        with replacing(own) as temporary, open(temporary, "wb") as stream:
+        with replacing(path) as temporary, open(temporary, "wb") as stream:
             np.savez(stream, **packed(reading))
-        own.replace(path)

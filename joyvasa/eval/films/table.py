@@ -12,7 +12,9 @@ from joyvasa.eval.films.results import ALL, Column, Film, Results
 from joyvasa.eval.films.words import (
     READING,
     WARNING,
+    bare,
     environment_lines,
+    excluded_films,
     exclusions,
     families,
     hashes,
@@ -21,6 +23,7 @@ from joyvasa.eval.films.words import (
     meaning,
     measured,
     notes_of,
+    summary_columns,
     told,
     untrained,
     verdict_of,
@@ -65,6 +68,7 @@ def markdown(results: Results) -> str:
     """Tables of scores, a protocol after the other, and what has to be known to read them."""
     lines = [f"# {_safe(results.title)}", ""]
     lines += [f"**{_safe(sentence)}**\n" for sentence in results.too_many_excluded()]
+    lines += _summary(results)
     lines += [READING, ""] + ([f"**{WARNING}**", ""] if untrained(results) else [])
     for name, columns in families(results).items():
         lines += [f"## {_safe(name)}", "", *_scores(results, columns), ""]
@@ -76,6 +80,25 @@ def markdown(results: Results) -> str:
     lines += _listed("Notes", [_safe(note) for note in results.notes])
     lines += _environment(results)
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).rstrip() + "\n"
+
+
+def _summary(results: Results) -> list[str]:
+    """One table for those who read no further: a row a system, the main number of each metric."""
+    columns = summary_columns(results)
+    head = ["system", *(_safe(f"{bare(column.name)} {heading(column)}") for column in columns), "videos", "excluded"]
+    rows = []
+    for row in [*results.systems, *results.controls]:
+        scores = [results.scores.get(row, {}).get(column.key) for column in columns]
+        out, films = excluded_films(results, row)
+        if row in results.systems or any(score is not None for score in scores):
+            rows.append([_named(results, row), *map(_summed, scores), f"{films:,}", f"{out:,}"])
+    said = "↑ higher is better, ↓ lower is better, →0 best near 0. Intervals, hashes and notes stand below."
+    left = "Excluded: videos of the row without a number of some metric; the reasons stand below."
+    return ["## Summary", "", *_table(head, rows, right=range(1, len(head))), "", f"{said} {left}", ""]
+
+
+def _summed(score: Score | None) -> str:
+    return "" if score is None else told(score)[0]
 
 
 def _scores(results: Results, columns: Sequence[Column]) -> list[str]:

@@ -37,6 +37,8 @@ def log_table(run: Any, results: Results) -> None:
         for key, score in scores.items():
             told = {"": score.value, "/low": score.low, "/high": score.high, "/n": float(score.n)}
             summary |= {f"eval/{row}/{key}{end}": value for end, value in told.items() if math.isfinite(value)}
+            if score.note:
+                summary[f"eval/{row}/{key}/note"] = score.note
     digest = {column.name: short(column.digest) for column in results.columns}
     run.summary.update(summary | {f"eval/hash/{name}": digest[name] for name in names})
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from joyvasa.eval.bootstrap import Score
+from joyvasa.eval.bootstrap import LEAST_FOR_INTERVAL, Score
 from joyvasa.eval.films.results import ALL, OFFSET, Column, Difference, Results
 from joyvasa.eval.protocol_hash import CLASS, UNTRAINED, short
 from joyvasa.markup import counted
@@ -17,7 +17,7 @@ MEANINGS = {"higher": "higher is better", "lower": "lower is better", "zero": "b
 EARLY = "positive: the voice comes too early"  # of offsets
 EVERYTHING = "every metric"
 MARK = "#"  # between a column's name and its hash, where results of several runs stand beside each other
-FEWEST = 5  # films in common, below which no system is called better than another
+FEWEST = LEAST_FOR_INTERVAL  # films in common, below which no system is called better than another
 NUMBER = re.compile(r"(?<![\w.])(?<!\w-)-?\d+(?:,\d{3})*(?:\.\d+)?(?!\w|\.\w)")  # in a reason; not the digits of a name
 WARNING = (
     f"Columns whose name ends in {UNTRAINED} were measured by networks with random weights: they show that the "
@@ -25,8 +25,9 @@ WARNING = (
 )
 READING = (
     "A value is followed by its 95 % interval over films (bootstrap; of distances between sets of films, jackknife) "
-    "and the number of films it was measured on. Numbers are comparable within a column alone: each has a hash of its "
-    "protocol, its judge's weights and the way of the pixels and the sound."
+    f"and the number of films it was measured on. A mean of fewer than {LEAST_FOR_INTERVAL} films has no interval, nor "
+    "has a distance of one film: the notes say which. Numbers are comparable within a column alone: each has a hash of "
+    "its protocol, its judge's weights and the way of the pixels and the sound."
 )
 
 
@@ -82,6 +83,15 @@ def first_columns(results: Results) -> list[Column]:
     """What is shown first: the main columns, and the offset of lip sync, without which its confidence says little."""
     main = main_columns(results)
     return [column for column in results.columns if column in main or column.quantity == OFFSET]
+
+
+def summary_columns(results: Results) -> list[Column]:
+    """What the table at the top shows: of each metric its first protocol, by the numbers of `first_columns`. Where
+    several runs are side by side, that protocol's columns of all of them."""
+    first: dict[str, str] = {}
+    for column in results.columns:
+        first.setdefault(column.metric, bare(column.name))
+    return [column for column in first_columns(results) if bare(column.name) == first[column.metric]]
 
 
 def measured(results: Results, rows: Iterable[str], columns: Iterable[Column]) -> list[str]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 
@@ -30,16 +31,25 @@ def devices_of(devices: str | Sequence[str]) -> tuple[str, ...]:
 
 class LocalEngine:
     """workers: processes that look (on a CPU they move too); None: one a core, less one for each GPU. threads: of torch
-    and OpenCV in each. devices: as `devices_of`. hung_seconds: a process that counts no frame for so long is ended."""
+    and OpenCV in each. devices: as `devices_of`. hung_seconds: a process that counts no frame for so long is ended, by
+    `clock`."""
 
-    def __init__(self, *, workers: int | None, threads: int, devices: str | Sequence[str], hung_seconds: float):
+    def __init__(
+        self,
+        *,
+        workers: int | None,
+        threads: int,
+        devices: str | Sequence[str],
+        hung_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         if (workers is not None and workers < 1) or threads < 1 or hung_seconds <= 0:
             raise ValueError(
                 f"engine.workers={workers}, engine.threads={threads}, engine.hung_seconds={hung_seconds} "
                 "(expected 1 or more, or workers=null; above 0)"
             )
         self._workers, self._threads, self._devices = workers, threads, devices
-        self._hung_seconds = hung_seconds
+        self._hung_seconds, self._clock = hung_seconds, clock
 
     @property
     def device(self) -> str:
@@ -72,7 +82,7 @@ class LocalEngine:
         gpus = self._gpus()
         workers = self._workers or max(1, cores() - len(gpus))
         beside = (LOOK,) if gpus else (LOOK, MOVE)
-        how = self._threads, self._hung_seconds
+        how = self._threads, self._hung_seconds, self._clock
         movers = [Slot(work, (MOVE,), gpu, *how) for gpu in gpus]
         return movers + [Slot(work, beside, "cpu", *how) for _ in range(workers)]
 
@@ -86,7 +96,7 @@ class _Shift:
         self._busy: dict[Future, tuple[Slot, str, Task]] = {}
         self._aside: list[tuple[str, Task]] = []
         self._last_try = False
-        self._ticked = 0
+        self._ticked: dict[Slot, int] = {}
 
     def work_through(self, jobs: Sequence[tuple[str, Task]]) -> None:
         for stage, task in jobs:
@@ -118,6 +128,7 @@ class _Shift:
 
     def _settle(self, future: Future) -> None:
         slot, stage, task = self._busy.pop(future)
+        self._tell(slot, task)
         if isinstance(future.exception(), BrokenProcessPool):
             self._died(slot, stage, task)
             return
@@ -136,9 +147,13 @@ class _Shift:
             self._aside.append((stage, task))
 
     def _count(self) -> None:
-        for slot, _, _ in self._busy.values():
+        for slot, _, task in self._busy.values():
             slot.watch()
-        frames = sum(slot.frames for slot in self.slots)
+            self._tell(slot, task)
+
+    def _tell(self, slot: Slot, task: Task) -> None:
+        """A slot has one task at a time: what it counted since it was asked last is of that one."""
+        frames = slot.frames
         if self._tick is not None:
-            self._tick(frames - self._ticked)
-        self._ticked = frames
+            self._tick(task, frames - self._ticked.get(slot, 0))
+        self._ticked[slot] = frames

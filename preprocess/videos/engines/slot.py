@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -16,16 +16,25 @@ from preprocess.videos.engines.progress import Died
 
 CONTEXT = multiprocessing.get_context("spawn")  # CUDA does not survive a fork, nor do threads
 TO_ALL = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2}
-POLLS, POLL_SECONDS = 200, 0.01
+POLLS, POLL_SECONDS = 6000, 0.01  # a minute, on a machine that is busy
 WATCH_SECONDS = 0.5
 STARTS = 2  # a process that dies so often in a row before it began will never begin
 
 
 class Slot:
-    """stages: what it may do. device: of its tool. hung_seconds: without a frame, then its process is ended. The
-    process starts with the first task."""
+    """stages: what it may do. device: of its tool. hung_seconds: without a frame, then its process is ended. clock: in
+    seconds, of any beginning. The process starts with the first task."""
 
-    def __init__(self, work: Work, stages: tuple[str, ...], device: str, threads: int, hung_seconds: float):
+    def __init__(
+        self,
+        work: Work,
+        stages: tuple[str, ...],
+        device: str,
+        threads: int,
+        hung_seconds: float,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        self._clock = clock
         self.stages, self._hung_seconds = stages, hung_seconds
         self._seen, self._hung = (0, 0.0), False  # frames, and when there were so many; whether the process was ended
         self._setup = (work, device, threads, counter := CONTEXT.RawValue("q", 0))
@@ -45,7 +54,7 @@ class Slot:
         if self._executor is None:
             self._start()
         assert self._executor is not None
-        self._seen = self.frames, time.monotonic()
+        self._seen = self.frames, self._clock()
         try:
             return self._executor.submit(worker.do, stage, task)
         except BrokenProcessPool as error:  # killed while it had nothing to do
@@ -71,8 +80,8 @@ class Slot:
         as a decoder does that hangs in a broken film."""
         frames, since = self._seen
         if self.frames != frames or not self._began.done():
-            self._seen = self.frames, time.monotonic()
-        elif time.monotonic() - since > self._hung_seconds and not self._hung:
+            self._seen = self.frames, self._clock()
+        elif self._clock() - since > self._hung_seconds and not self._hung:
             self._hung = True
             self._process.kill()
 

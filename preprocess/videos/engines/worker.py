@@ -8,6 +8,7 @@ import sys
 import threading
 from typing import Any
 
+from joyvasa.io.console import make_output_printable
 from preprocess.videos.engines import LOOK, Work, progress
 
 _worker: Worker | None = None
@@ -32,6 +33,7 @@ class Worker:
 def begin(work: Work, device: str, threads: int, counter: Any) -> None:
     """First thing in a process of the local engine."""
     global _worker
+    make_output_printable()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     progress.count_in(counter)
     _worker = Worker(work, device, threads)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from joyvasa.eval import protocols
-from joyvasa.eval.bootstrap import Score, interval, mean_of, paired_difference, resample_weights
+from joyvasa.eval.bootstrap import Resamples, Score, interval, mean_of, paired_difference, resample_weights
 from joyvasa.eval.films.results import ALL, Absent, Column, Difference, Film, Results
 from joyvasa.eval.protocol_hash import Environment, hash_of, plain
 
@@ -153,7 +153,8 @@ def _scores(row: str, films: list[Film], columns: list[Column]) -> dict[str, Sco
             found[column.key] = Score(math.inf, math.inf, math.inf, len(values), "equal frames")
         else:
             drawn = resample_weights([str(n) for n in range(len(values))], 0, 200)
-            found[column.key] = interval(mean_of(values), drawn, int(np.isfinite(values).sum()))
+            resamples = Resamples(drawn, len(values), "film")
+            found[column.key] = interval(mean_of(values), resamples, int(np.isfinite(values).sum()))
     return found
 
 

@@ -15,7 +15,7 @@ from joyvasa.eval.protocols import FID, KID, STYLEGAN_V_16
 from tests.eval.films.speaking import RULES, features_of, plan_of, speaking
 
 LIPS, MASKED = "lipsync/wav2lip-lrs-untrained", "lipsync/wav2lip-lrs-masked-untrained"
-COUNT = 4
+COUNT = 5
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +32,7 @@ def folders(tmp_path_factory):
 def results(root, plan, systems=("good", "late"), reference="real", cache="cache"):
     pairing = pair_films({name: root / name for name in systems}, root / reference if reference else None, None)
     store, told = Store(root / cache), []
-    reads = read_films(pairing, plan, store, ["cpu"], lambda films, frames: told.append((films, frames)))
+    reads = read_films(pairing, plan, store, ["cpu"], lambda key, films, frames: told.append((films, frames)))
     found = Assembler(plan, pairing, reads, store, RULES, 0).results(list(systems), "title", {"command": "x"})
     return found, told
 
@@ -75,7 +75,7 @@ def test_another_films_voice_has_no_confidence(found):
 
 def test_every_film_has_its_line_and_the_mean_is_of_them(found):
     films = [film for film in found[0].films if film.row == "late"]
-    assert [film.key for film in films] == ["0", "1", "2", "3"] and all(
+    assert [film.key for film in films] == [str(seed) for seed in range(COUNT)] and all(
         film.picture[:2] == b"\xff\xd8" for film in films
     )
     psnr = [film.values["psnr/psnr"] for film in films]
@@ -110,9 +110,9 @@ def test_what_is_missing_silent_or_broken_is_excluded_and_too_much_of_it_fails(f
     assert (
         excluded["1"].keys() == {LIPS} and "silent: the loudest tenth of the sound is at -120 dB" in excluded["1"][LIPS]
     )
-    assert found.shares["good"] == {LIPS: 0.75, "psnr": 0.5} and found.shares[REFERENCE] == {LIPS: 0.0}
-    assert found.scores["good"]["psnr/psnr"].n == 2
-    assert len(found.too_many_excluded()) == 2 and "75%" in found.too_many_excluded()[0]
+    assert found.shares["good"] == {LIPS: 0.6, "psnr": 0.4} and found.shares[REFERENCE] == {LIPS: 0.0}
+    assert found.scores["good"]["psnr/psnr"].n == 3
+    assert len(found.too_many_excluded()) == 2 and "60%" in found.too_many_excluded()[0]
 
 
 def test_one_film_says_that_its_interval_means_nothing(folders, tmp_path):
@@ -120,7 +120,7 @@ def test_one_film_says_that_its_interval_means_nothing(folders, tmp_path):
     (tmp_path / "good" / "0.mkv").write_bytes((folders / "good" / "0.mkv").read_bytes())
     found, _ = results(tmp_path, plan_of("wav2lip-lrs"), ("good",), None)
     score = found.scores["good"][f"{LIPS}/lse_d"]
-    assert score.n == 1 and "one film" in score.note and not found.controls
+    assert score.n == 1 and np.isnan([score.low, score.high]).all() and "1 film " in score.note and not found.controls
 
 
 def test_another_frame_rate_is_no_clip_to_compare(folders, tmp_path):
@@ -151,7 +151,7 @@ def test_older_readings_say_with_what_they_were_made(folders, monkeypatch, tmp_p
 def test_films_that_equal_their_reference_have_infinite_psnr(folders):
     found, _ = results(folders, plan_of("psnr"), ("real",))
     score = found.scores["real"]["psnr/psnr"]
-    assert score.value == np.inf and "4 of 4 films equal their reference" in score.note
+    assert score.value == np.inf and f"{COUNT} of {COUNT} films equal their reference" in score.note
     assert found.scores["real"]["psnr/identical"].value == 1
 
 
@@ -191,7 +191,7 @@ def test_distances_between_sets_grow_with_noise_and_stand_beside_their_floor(fol
 def test_below_the_minimum_there_is_no_distance_but_the_reason(folders):
     found, _ = results(folders, plan_of_sets(small(FID)), ("good",))
     score = found.scores["good"]["fid-untrained/distance"]
-    assert np.isnan(score.value) and "240 real samples (expected at least 2048" in score.note
+    assert np.isnan(score.value) and f"{60 * COUNT} real samples (expected at least 2048" in score.note
 
 
 def test_films_too_short_for_a_clip_are_left_out_of_it(folders, tmp_path):
@@ -202,3 +202,15 @@ def test_films_too_short_for_a_clip_are_left_out_of_it(folders, tmp_path):
     found, _ = results(tmp_path, plan_of_sets(small(STYLEGAN_V_16, minimum=1)), ("good",))
     excluded = {film.key: film.excluded for film in found.films if film.row == "good"}
     assert excluded["1"] == {"fvd/stylegan-v-16-untrained": "10 frames (expected at least 16)"} and not excluded["0"]
+
+
+def test_films_that_are_the_reference_are_told(folders, tmp_path):
+    for name in ("real", "good"):
+        (tmp_path / name).mkdir()
+        for seed in range(2):
+            source = folders / ("real" if seed else name) / f"{seed}.mkv"
+            (tmp_path / name / f"{seed}.mkv").write_bytes(source.read_bytes())
+    found, told = results(tmp_path, plan_of("psnr"), ("good",))
+    assert sum(frames for _, frames in told) == 3 * 60
+    (note,) = [note for note in found.notes if "same bytes" in note]
+    assert "1 video of good" in note and REFERENCE in note and "(1)" in note

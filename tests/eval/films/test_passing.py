@@ -223,3 +223,29 @@ def test_readings_survive_the_disk():
     with pytest.raises(ValueError, match="not the arrays"):
         unpacked(packed(made) | {"array_x": np.arange(1.0, 4.0)})
     assert {name: each.tolist() for name, each in again.arrays.items()} == {"x": [0, 1, 2], "head": [[0, 0], [0, 0]]}
+
+
+def test_films_of_one_content_are_decoded_once_and_have_equal_readings(films, opened):
+    shutil.copy(films / "real" / "a.mkv", films / "ours" / "a.mkv")
+    plan, counted = plan_of(*NAMES), []
+    reads, store = run(films, plan, ("ours", "theirs"), frames=counted.append)
+    assert sorted(opened) == ["ours", "theirs"] and sum(counted) == 120
+    assert reads["ours"].decoded == 60 and reads[REFERENCE].decoded == 0
+    for number in range(len(plan.asked)):
+        assert reading(reads, store, plan, "ours", number) is not None
+    lips = [reading(reads, store, plan, row).arrays["lip_0"] for row in ("ours", REFERENCE)]
+    np.testing.assert_array_equal(*lips)
+    assert reading(reads, store, plan, "ours", 2).facts["psnr_pooled"] == np.inf
+    assert reading(reads, store, plan, "ours", 2).facts["identical"] == 1
+
+
+def test_what_is_wrong_with_a_content_is_told_of_all_its_films(films):
+    for name in ("ours", "real"):
+        (films / name / "a.mkv").write_bytes(b"no film")
+    reads, _ = run(films, plan_of(*NAMES))
+    assert reads["ours"].fault and reads[REFERENCE].fault == reads["ours"].fault
+    for name in ("ours", "real"):
+        speaking(films / name / "a.mkv", seed=1, frames=4)
+    plan = plan_of(*NAMES)
+    reads, _ = run(films, plan)
+    assert reads["ours"].faults[plan.asked[0].generated] == reads[REFERENCE].faults[plan.asked[0].reference]

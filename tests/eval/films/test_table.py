@@ -12,7 +12,17 @@ import pytest
 from joyvasa.eval.bootstrap import Score
 from joyvasa.eval.films.results import ALL, Difference
 from joyvasa.eval.films.table import markdown, write_csv, write_markdown
-from joyvasa.eval.films.words import FEWEST, exclusions, figure, hashes, meaning, told, verdict_of
+from joyvasa.eval.films.words import (
+    ARROWS,
+    FEWEST,
+    exclusions,
+    figure,
+    hashes,
+    meaning,
+    summary_columns,
+    told,
+    verdict_of,
+)
 from tests.eval.films.made import CONTROLS, SYSTEMS, made
 from tests.parsed_page import HOSTILE
 
@@ -185,3 +195,20 @@ def test_columns_against_other_reference_films_are_told_apart_beside_their_hash(
     column = replace(results.columns[0], name=f"psnr#films-{'5' * 12}")
     assert hashes(column) == f"{column.digest[:12]} films-{'5' * 12}"
     assert hashes(replace(column, name=f"psnr#{column.digest[:12]}")) == column.digest[:12]
+
+
+def test_the_first_table_has_a_row_a_system_and_the_main_number_of_each_metric(results):
+    top = markdown(results).partition("## Summary")[2].partition("\n## ")[0]
+    head, _, *rows = [line.split(" | ") for line in top.splitlines() if line.startswith("|")]
+    assert head[-2:] == ["videos", "excluded |"] and len(head) == 3 + len(summary_columns(results))
+    assert {column.metric for column in summary_columns(results)} == {column.metric for column in results.columns}
+    for row, system in zip(rows, results.systems, strict=False):
+        films = [film for film in results.films if film.row == system]
+        assert system in row[0].replace("\\", "")
+        assert row[-2:] == [f"{len(films):,}", f"{sum(bool(film.excluded) for film in films):,} |"]
+        for column, cell in zip(summary_columns(results), row[1:], strict=False):
+            score = results.scores[system].get(column.key)
+            assert cell == ("" if score is None else told(score)[0])
+    for column in summary_columns(results):
+        if column.better:
+            assert ARROWS[column.better] in head[1 + summary_columns(results).index(column)]

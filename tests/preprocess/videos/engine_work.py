@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from preprocess.videos.engines.progress import advance
+from tests.waiting import hang, until
+
+STEPS = 4  # frames of a stepped task
 
 
 @dataclass(frozen=True)
 class Toy:
-    """name: words of what happens: "dull" (no move), "killed-look", "killed-once", "killed-move", "full", "slow",
-    "hung", "busy"."""
+    """name: words of what happens: "dull" (no move), "killed-look", "killed-once", "killed-move", "full", "hung",
+    "stepped" (frame n when the file NAME.n is there)."""
 
     name: str
     folder: Path
@@ -42,11 +44,12 @@ def look(toy: Toy) -> bool:
         os.kill(os.getpid(), signal.SIGKILL)
     if "full" in toy.name:
         raise OSError(28, "No space left on device", str(toy.folder))
-    if "slow" in toy.name or "hung" in toy.name:
-        time.sleep(60)
-    if "busy" in toy.name:
-        for _ in range(20):
-            time.sleep(0.2)
+    if "hung" in toy.name:
+        hang()
+        toy.note("went on")
+    if "stepped" in toy.name:
+        for number in range(STEPS):
+            until((toy.folder / f"{toy.name}.{number}").exists, f"frame {number}")
             advance(1)
     advance(10)
     return "dull" not in toy.name

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -19,7 +19,8 @@ from preprocess.videos.engines import Work, progress
 from preprocess.videos.engines.local import LocalEngine, cores, devices_of
 from preprocess.videos.engines.progress import Died
 from preprocess.videos.engines.slot import Slot
-from tests.preprocess.videos.engine_work import Rooted, Toy, look, make_tool, move, threads
+from tests.preprocess.videos.engine_work import STEPS, Rooted, Toy, look, make_tool, move, threads
+from tests.waiting import HANGS_SECONDS, FakeClock, until
 
 ROOT = Path(__file__).parents[3]
 
@@ -43,8 +44,8 @@ def run(engine, folder: Path, names: list[str], look=look, tick=None) -> dict[tu
 
 def test_every_task_looks_then_moves_once_and_a_tool_is_made_once_a_process(tmp_path: Path):
     names = [f"{number}" for number in range(6)] + ["dull"]
-    ticks: list[int] = []
-    said = run(local(workers=2), tmp_path, names, tick=ticks.append)
+    ticks: list[tuple[str, int]] = []
+    said = run(local(workers=2), tmp_path, names, tick=lambda task, frames: ticks.append((task, frames)))
     assert {key: said[key] for key in said if key[1] == "look"} == {(name, "look"): name != "dull" for name in names}
     assert {name for name, stage in said if stage == "move"} == set(names) - {"dull"}
     for name in names:
@@ -52,7 +53,8 @@ def test_every_task_looks_then_moves_once_and_a_tool_is_made_once_a_process(tmp_
     tools = (tmp_path / "tools").read_text().split("\n")[:-1]
     assert len(tools) == len(set(tools)) <= 2 and all(tool.endswith(" cpu") for tool in tools)
     assert {f"{pid} {device}" for (_, stage), (pid, device) in _moves(said)} <= set(tools)
-    assert sum(ticks) == 10 * 7 + 6 and min(ticks) >= 0
+    counts = [frames for _, frames in ticks]
+    assert sum(counts) == 10 * 7 + 6 and min(counts) >= 0
 
 
 def _moves(said):
@@ -79,28 +81,58 @@ def test_a_killed_process_takes_only_its_task_which_is_tried_once_more(tmp_path:
     assert ("killed-look", "move") not in said
 
 
-def test_a_process_that_hangs_is_ended_and_one_that_is_slow_is_not(tmp_path: Path):
-    said = run(local(workers=2, hung_seconds=3.0), tmp_path, ["hung", "busy", "a"])
-    assert said["a", "move"][1] == said["busy", "move"][1] == "cpu"
-    assert Toy("hung", tmp_path).lines == ["look", "look"] and Toy("busy", tmp_path).lines == ["look", "move"]
-    assert isinstance(said["hung", "look"], Died) and "no frame further in 3 s" in said["hung", "look"].reason
+def hours_of(folder: Path) -> Callable[[], float]:
+    """A clock on which an hour passes when the hung task begins to hang, and no moment at any other time."""
+    hung = Toy("hung", folder)
+    return lambda: 3600.0 * len(hung.lines) if (folder / hung.name).exists() else 0.0
 
 
-def test_a_place_by_itself_ends_what_hangs(tmp_path: Path):
-    """As Ray's actors use it."""
-    slot = Slot(Work(look, move, partial(make_tool, tmp_path / "tools")), ("look",), "cpu", 1, hung_seconds=3.0)
-    try:
-        assert "no frame further in 3 s" in slot.do("look", Toy("hung", tmp_path)).reason
-        assert slot.do("look", Toy("a", tmp_path)) is True
-    finally:
+def test_a_process_that_hangs_is_ended_and_tried_once_more(tmp_path: Path):
+    said = run(local(workers=1, hung_seconds=1800.0, clock=hours_of(tmp_path)), tmp_path, ["hung", "a"])
+    assert said["a", "move"][1] == "cpu" and Toy("hung", tmp_path).lines == ["look", "look"]
+    assert isinstance(said["hung", "look"], Died) and "no frame further in 1800 s" in said["hung", "look"].reason
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Callable[[Callable[[], float]], Slot]:
+    """(clock) -> a place that ends what counts no frame in 1800 s."""
+    work, opened = Work(look, move, partial(make_tool, tmp_path / "tools")), []
+
+    def make(clock: Callable[[], float]) -> Slot:
+        opened.append(Slot(work, ("look",), "cpu", 1, 1800.0, clock))
+        return opened[-1]
+
+    yield make
+    for slot in opened:
         slot.stop()
 
 
+def test_a_place_by_itself_ends_what_hangs(tmp_path: Path, place):
+    """As Ray's actors use it."""
+    slot = place(hours_of(tmp_path))
+    assert "no frame further in 1800 s" in slot.do("look", Toy("hung", tmp_path)).reason
+    assert slot.do("look", Toy("a", tmp_path)) is True
+
+
+def test_a_process_that_is_slow_is_not_ended(tmp_path: Path, place):
+    """Between two frames, nearly as long as it may take; in all, far longer."""
+    clock = FakeClock()
+    slot = place(clock)
+    future = slot.submit("look", Toy("stepped", tmp_path))
+    for number in range(STEPS):
+        slot.watch()
+        clock.now += 1799.0
+        slot.watch()
+        (tmp_path / f"stepped.{number}").touch()
+        until(lambda number=number: slot.frames > number or future.done(), "the next frame")
+    assert future.result(HANGS_SECONDS) is True
+
+
 def test_what_a_stage_raises_stops_the_run(tmp_path: Path):
-    began = time.monotonic()
     with pytest.raises(OSError, match="No space left on device"):
-        run(local(workers=2), tmp_path, ["slow", "full", "slow-too"])
-    assert time.monotonic() - began < 30  # the slow one did not end by itself
+        run(local(workers=2), tmp_path, ["hung", "full", "hung-too"])
+    lines = [line for path in tmp_path.glob("hung*") for line in path.read_text().splitlines()]
+    assert set(lines) <= {"look"}, "what hung did not end by itself"
 
 
 def test_stages_that_no_process_can_load_are_no_death(tmp_path: Path):
@@ -142,8 +174,8 @@ from preprocess.videos.engines.local import LocalEngine
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
-    tasks = [Toy(f"slow-{number}", folder) for number in range(2)]
-    engine = LocalEngine(workers=2, threads=1, devices="cpu", hung_seconds=600)
+    tasks = [Toy(f"hung-{number}", folder) for number in range(2)]
+    engine = LocalEngine(workers=2, threads=1, devices="cpu", hung_seconds=1e9)
     engine.run(tasks, look, move, partial(make_tool, folder / "tools"), print)
 """
 
@@ -156,19 +188,12 @@ def test_workers_end_with_the_parent(tmp_path: Path, stop: int):
     parent = subprocess.Popen(
         command, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True, stderr=subprocess.PIPE, text=True
     )
-    _until(lambda: len(list(tmp_path.glob("slow-*"))) == 2)
+    until(lambda: len(list(tmp_path.glob("hung-*"))) == 2, "both workers to begin")
     os.killpg(parent.pid, stop) if stop == signal.SIGINT else parent.kill()
-    _, errors = parent.communicate(timeout=20)
+    _, errors = parent.communicate(timeout=HANGS_SECONDS)
     assert parent.returncode == -stop
     assert errors.count("KeyboardInterrupt") == (stop == signal.SIGINT)
-    _until(lambda: not _group(parent.pid))
-
-
-def _until(true, seconds: float = 20) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    until(lambda: not _group(parent.pid), "the workers to end")
 
 
 def _group(leader: int) -> list[str]:

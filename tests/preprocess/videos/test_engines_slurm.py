@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from preprocess.config import conf_dir
 from preprocess.videos.engines.progress import Died
 from preprocess.videos.engines.slurm import SlurmEngine
 from tests.preprocess.videos.engine_work import EndsOn, Toy, look, make_tool, move
+from tests.waiting import HANGS_SECONDS, until
 
 ROOT = Path(__file__).parents[3]
 HERE = ["engine.local.workers=1", "engine.local.devices=cpu", "engine.gpus=0", "engine.poll_seconds=0.1"]
@@ -75,7 +75,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 from tests.preprocess.videos.engine_work import Toy, look, make_tool, move
@@ -84,7 +83,7 @@ from tests.preprocess.videos.test_engines_slurm import engine
 if __name__ == "__main__":
     folder = Path(sys.argv[1])
     slurm = engine(folder, "engine.cluster=local", "engine.jobs=1")
-    slurm.run([Toy("slow", folder)], look, move, partial(make_tool, folder / "tools"), print)
+    slurm.run([Toy("hung", folder)], look, move, partial(make_tool, folder / "tools"), print)
 """
 
 
@@ -93,22 +92,15 @@ def test_a_command_told_to_end_ends_its_jobs(tmp_path: Path):
     (tmp_path / "driver.py").write_text(DRIVER)
     command = [sys.executable, str(tmp_path / "driver.py"), str(tmp_path)]
     parent = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, start_new_session=True)
-    _until(lambda: (tmp_path / "slow").exists())
+    until((tmp_path / "hung").exists, "the job to begin")
     parent.terminate()
-    assert parent.wait(timeout=20) == 128 + signal.SIGTERM
-    _until(lambda: not _alive(parent.pid))
+    assert parent.wait(timeout=HANGS_SECONDS) == 128 + signal.SIGTERM
+    until(lambda: not _alive(parent.pid), "the jobs to end")
 
 
 def _alive(session: int) -> list[str]:
     found = subprocess.run(["ps", "-o", "stat=", "-s", str(session)], capture_output=True, text=True).stdout.split()
     return [state for state in found if not state.startswith("Z")]
-
-
-def _until(true, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.1)
 
 
 @pytest.mark.slow  # submitit waits 15 s for what a job wrote

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.test_video import turned
 
 from joyvasa.io.timeline import timeline
 from preprocess.videos.frames import NEAR, open_frames, stride
 from preprocess.videos.records import Unusable
 from preprocess.videos.settings import Decoding
+from tests.io.test_video_reader import turned
 from tests.preprocess.videos.made_films import Made, number, numbered, write
 
 BY_DECORD = Decoding(fps_limit=30.0, max_side=1920, decord_mb=256, span_seconds=600.0)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import queue
 import threading
-import time
 import weakref
 from dataclasses import replace
 from itertools import count, islice
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from joyvasa.motion import CHANNELS, KEYPOINTS, PITCH, ROTATION, YAW, interpolat
 from preprocess.videos.motion import Extractor, canonical_of, identity_of, move_piece, precision_of, prefetch
 from preprocess.videos.records import Unusable
 from tests.preprocess.videos.motion_films import Film, clocks, configured, extracting, noise, piece_of, track_of, uneven
+from tests.waiting import HANGS_SECONDS, WatchedQueue
 
 REFERENCE = configured("reference")
 
@@ -122,8 +124,10 @@ def test_the_identity_of_files_is_their_hash_and_missing_ones_are_named(tmp_path
     assert identity_of(extracting(weights=str(elsewhere)), "cpu") == found
 
 
-def test_what_is_fetched_ahead_is_the_same_in_the_same_order_and_not_much():
-    made = 0
+def test_what_is_fetched_ahead_is_the_same_in_the_same_order_and_not_much(monkeypatch):
+    made, full = 0, threading.Event()
+    watched = SimpleNamespace(Queue=lambda depth: WatchedQueue(depth, full), Full=queue.Full)
+    monkeypatch.setattr("preprocess.videos.motion.queue", watched)
 
     def items():
         nonlocal made
@@ -133,8 +137,8 @@ def test_what_is_fetched_ahead_is_the_same_in_the_same_order_and_not_much():
 
     reader = prefetch(items(), 5)
     assert next(reader) == 1
-    time.sleep(0.05)
-    assert made <= 1 + 5 + 1, "the queue, and the one that waits for room"
+    assert full.wait(HANGS_SECONDS)
+    assert made in (1 + 5, 1 + 5 + 1), "the queue, and the one that waits for room"
     assert list(reader) == list(range(2, 101))
 
 

@@ -9,7 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from preprocess.report import Note
+from preprocess.report import Note, Report
+from preprocess.videos.journal import Journal
 from preprocess.videos.page import SHEET, write_page
 from preprocess.videos.page_facts import ClipRow, PageFacts, RejectRow
 from preprocess.videos.records import REASONS
@@ -113,6 +114,7 @@ def _everywhere(name: str, picture: bytes) -> PageFacts:
         rejected=[reject(1, "pose", name=name, sentence=name), reject(2, name)],
         decoders={(name, name): 1},
         remarks=[Note(name, name, name)],
+        changed={name: [name]},
         settings={name: name},
     )
 
@@ -191,3 +193,21 @@ def test_nearly_equal_values_are_not_magnified_to_look_spread(written):
 def test_words_of_what_is_taken_for_granted_are_not_broken(written):
     page = written(facts(remarks=[Note("speakers", "speaker by file", "a guess")]))
     assert '<div class="said">' in page and ".said td:not(:last-child):not(.n){min-width:11ch}" in page
+
+
+def test_what_was_changed_while_reading_is_counted_by_note(written, tmp_path):
+    journal = Journal(tmp_path)
+    journal.note("picture", ["interlaced: deinterlaced", "interlaced: deinterlaced"])
+    journal.note("audio", ["one channel of two is taken"])
+    journal.write()
+    journal.note("audio", [])  # read anew, and nothing changed
+    assert Journal.open(tmp_path, tmp_path / "gone").all_notes == [
+        "one channel of two is taken",
+        "interlaced: deinterlaced",
+    ]
+    report = Report()
+    for name in ("a.mp4", "b.mp4"):
+        for sentence in journal.all_notes:
+            report.change(name, sentence)
+    words = Parsed(written(facts(changed=report.changed))).words
+    assert "interlaced: deinterlaced2a.mp4 and 1 more" in words

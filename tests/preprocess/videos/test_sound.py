@@ -91,7 +91,7 @@ def test_bad_sound_is_told_by_kind(tmp_path):
 
 def test_a_full_disk_is_an_error_of_the_machine_not_of_the_film(tmp_path, monkeypatch):
     path = film(tmp_path / "a.mp4", np.random.default_rng(0).uniform(-0.5, 0.5, 2 * RATE).astype(np.float32))
-    monkeypatch.setattr("preprocess.videos.sound.FULL_BYTES", float("inf"))
+    monkeypatch.setattr("joyvasa.io.flac.FULL_BYTES", float("inf"))
     (tmp_path / "a.flac.tmp").symlink_to("/dev/full")
     with pytest.raises(OSError, match="no room") as caught:
         write_sound(path, tmp_path / "a.flac", 2.0)
