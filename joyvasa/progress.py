@@ -124,6 +124,7 @@ class WorkBar:
             if length is not None:
                 self._set_length(name, length)
         self._counted: Counter[str] = Counter()
+        self._done = 0.0
         self._ended = 0
         self._items = items
         self._note = ""
@@ -154,7 +155,8 @@ class WorkBar:
         known = self._lengths.get(name)
         if known is not None and known < self._counted[name]:
             self._set_length(name, self._counted[name])
-        self.bar.update(amount)
+        self._done += amount
+        self.bar.update(round(self._done) - self.bar.n)
         self._show()
 
     def counted(self, name: str) -> float:
@@ -180,7 +182,8 @@ class WorkBar:
         self._ended += 1
         if done_before:
             length = self._lengths[name] or 0
-            count_as_done(self.bar, length - self._counted[name])
+            self._done += length - self._counted[name]
+            count_as_done(self.bar, round(self._done) - self.bar.n)
             self._set_length(name, length)
         else:
             self._set_length(name, self._counted[name])

@@ -53,14 +53,14 @@ class FeatureSource:
         print(
             f"encoding {hours} of speech by {encoder.name} on {device} into {dataset.folder / group.name}", flush=True
         )
-        seconds = dataset.hours * 3600
-        with progress_bar(total=round(seconds), what=encoder.name, unit="s") as bar:
+        frames = round(dataset.hours * 3600 * FPS)
+        with progress_bar(total=frames, what=encoder.name, unit="frame") as bar:
 
             def advance(clips: list[ClipEntry]) -> None:
-                bar.update(seconds_of(clips))
+                bar.update(frames_of(clips))
 
             def kept(clips: list[ClipEntry]) -> None:
-                count_as_done(bar, seconds_of(clips))
+                count_as_done(bar, frames_of(clips))
 
             def columns(clips: list[ClipEntry]) -> Iterator[dict[str, bytes]]:
                 return iter(self._encode_shard(encoder, group, clips, device, advance))
@@ -135,9 +135,9 @@ class FeatureSource:
         return torch.cat(encoded).unflatten(0, (len(clips), len(starts))).numpy()
 
 
-def seconds_of(clips: list[ClipEntry]) -> float:
-    """How long clips are together."""
-    return sum(clip.frames for clip in clips) / FPS
+def frames_of(clips: list[ClipEntry]) -> int:
+    """How long clips are together, at 25 frames a second."""
+    return sum(clip.frames for clip in clips)
 
 
 def packed(group: FeatureGroup, clip: ClipEntry, values: np.ndarray) -> dict[str, bytes]:
