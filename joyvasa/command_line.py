@@ -56,14 +56,13 @@ def front() -> Front:
     from joyvasa.tasks.config import Root, conf_dir
 
     called = called_as(sys.argv[0])
-    script = called.endswith((".py", "app.py"))
+    script = called.endswith(".py")
+    short = f"{called} task={{choice}}" if script else f"{called} {{choice}}"
+    if called == "python app.py":
+        short = called
     program = Program(
         command=called,
-        short=called
-        if called == "python app.py"
-        else f"{called} task={{choice}}"
-        if script
-        else f"{called} {{choice}}",
+        short=short,
         conf=conf_dir(),
         file="config",
         root=Root,
@@ -104,7 +103,7 @@ def route(words: list[str]) -> Callable[[], int | None] | None:
             program = OTHERS.get(first)
             if program is None:
                 words = [f"task={first}", *words]
-        elif nearest(first, known) or not _is_key(first):
+        elif not _is_key(first):
             meant = nearest(first, known)
             hint = f"did you mean {meant}? " if meant else ""
             raise WrongWords(f"{first}: no such command; {hint}there are: {', '.join(known)}")
@@ -113,9 +112,9 @@ def route(words: list[str]) -> Callable[[], int | None] | None:
 
 
 def _is_key(word: str) -> bool:
-    """Whether a key of the root is meant: `image me.jpg`."""
+    """Whether a key of the root was typed without its =, as in `image me.jpg`."""
     from dataclasses import fields
 
     from joyvasa.tasks.config import Root
 
-    return nearest(word, [each.name for each in fields(Root)]) is not None
+    return word in [each.name for each in fields(Root)]

@@ -10,7 +10,6 @@ from itertools import groupby
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from joyvasa.data.clips import ClipEntry, DatasetError
 from joyvasa.data.feature_groups import VALUES, FeatureGroup
@@ -20,6 +19,7 @@ from joyvasa.data.shards import FEATURES, DatasetInfo, open_dataset
 from joyvasa.features import DTYPES, RATES_HZ, WHOLE_CLIP, FeatureSpec
 from joyvasa.models.speech import SpeechEncoder, load_speech_encoder
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME
+from joyvasa.progress import count_as_done, progress_bar
 
 
 class FeatureSource:
@@ -53,16 +53,19 @@ class FeatureSource:
         print(
             f"encoding {hours} of speech by {encoder.name} on {device} into {dataset.folder / group.name}", flush=True
         )
-        seconds = dataset.hours * 3600
-        with tqdm(total=round(seconds), desc=encoder.name, unit="s", unit_scale=True) as bar:
+        frames = round(dataset.hours * 3600 * FPS)
+        with progress_bar(total=frames, what=encoder.name, unit="frame") as bar:
 
             def advance(clips: list[ClipEntry]) -> None:
-                bar.update(round(sum(clip.frames for clip in clips) / FPS))
+                bar.update(frames_of(clips))
+
+            def kept(clips: list[ClipEntry]) -> None:
+                count_as_done(bar, frames_of(clips))
 
             def columns(clips: list[ClipEntry]) -> Iterator[dict[str, bytes]]:
                 return iter(self._encode_shard(encoder, group, clips, device, advance))
 
-            add_group(dataset, group.name, group.description(), columns, advance)
+            add_group(dataset, group.name, group.description(), columns, kept)
         return open_dataset(dataset.folder)
 
     def check(self) -> None:
@@ -130,6 +133,11 @@ class FeatureSource:
         at_once = max(self.batch_frames // length, 1)
         encoded = [encoder.encode(part.to(device), rate).float().cpu() for part in windows.split(at_once)]
         return torch.cat(encoded).unflatten(0, (len(clips), len(starts))).numpy()
+
+
+def frames_of(clips: list[ClipEntry]) -> int:
+    """How long clips are together, at 25 frames a second."""
+    return sum(clip.frames for clip in clips)
 
 
 def packed(group: FeatureGroup, clip: ClipEntry, values: np.ndarray) -> dict[str, bytes]:

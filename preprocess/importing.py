@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from joyvasa.data.clips import Clip, DatasetError
 from joyvasa.data.official import OfficialMotion
@@ -27,6 +26,7 @@ from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, out_of_files
 from joyvasa.io.listing import examples, list_files
 from joyvasa.markup import shown
 from joyvasa.motion import FPS, SAMPLES_PER_FRAME, resample
+from joyvasa.progress import progress_bar
 from joyvasa.weights import sha256_of
 from preprocess.report import HOW_READ, NothingImported, Report, Unusable, reason_of
 from preprocess.splits import settle_splits
@@ -101,7 +101,7 @@ class Import:
     def _check(self, candidates: Sequence[Candidate], report: Report, folder: Path) -> list[Candidate]:
         """The candidates that can be read and are long enough; the others are reported."""
         good: dict[str, Candidate] = {}
-        for candidate in tqdm(candidates, desc=f"checking for {folder}", unit="clip"):
+        for candidate in progress_bar(candidates, what=f"checking for {folder}", unit="clip"):
             try:
                 if candidate.key in good:
                     raise Unusable("listed twice", f"listed twice with {candidate.voice_name}; kept once")
@@ -117,7 +117,7 @@ class Import:
         return list(good.values())
 
     def _clips(self, good: Sequence[Candidate], home: dict[str, str], folder: Path) -> Iterator[Clip]:
-        for candidate in tqdm(good, desc=f"writing {folder}", unit="clip"):
+        for candidate in progress_bar(good, what=f"writing {folder}", unit="clip"):
             clip, _ = self._read(candidate)
             yield Clip(clip.key, clip.motion, clip.audio, clip.meta | {"split": home[candidate.speaker]})
 

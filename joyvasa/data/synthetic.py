@@ -100,7 +100,8 @@ def make_clips(corpus: Corpus, processes: int) -> Iterator[Clip]:
 
 def write_corpus(folder: Path, corpus: Corpus, *, clips_per_shard: int, processes: int) -> DatasetInfo:
     """Make the corpus and write it as ordinary shards, with a progress bar; `processes` changes only the time."""
-    from tqdm import tqdm
+    from joyvasa.progress import progress_bar
 
-    clips = tqdm(make_clips(corpus, processes), total=len(corpus.plan()), desc=f"making {folder}", unit="clip")
+    made = make_clips(corpus, processes)
+    clips = progress_bar(made, total=len(corpus.plan()), what=f"making {folder}", unit="clip")
     return write_dataset(folder, clips, name=folder.name, source=str(corpus), clips_per_shard=clips_per_shard)

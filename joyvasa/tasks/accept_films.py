@@ -16,7 +16,6 @@ import cv2
 import numpy as np
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from joyvasa.animate.pipeline import Studio, Voice, load_voice
 from joyvasa.animate.preview import write_preview
@@ -29,10 +28,10 @@ from joyvasa.io.files import replacing
 from joyvasa.io.video_reader import VideoReader
 from joyvasa.models.liveportrait.files import ENTRIES, WEIGHTS
 from joyvasa.motion import CHANNELS, FPS, LIPS, ROTATION, SAMPLES_PER_FRAME
+from joyvasa.progress import advance, progress_bar
 from joyvasa.tasks.accept_step import Outcome, Step, files_of, sources
 from joyvasa.tasks.animate import framing_of
 from joyvasa.tasks.official import REGISTRY, open_generator, speaker
-from joyvasa.tasks.runs import advance
 from joyvasa.tasks.sample import describe
 from joyvasa.tasks.score import portrait
 from joyvasa.thumbnails import contact_sheet, evenly, jpeg, thumbnail
@@ -99,7 +98,7 @@ def _sample(stage: Stage, given: Path | None) -> Outcome:
         return Outcome(WRONG, verdict.detail)
     opened = open_generator(cfg, stage.overrides, "")
     audio = load_voice(given, stage.cfg.max_frames) if given else stage.made()[0]
-    with tqdm(desc="the generator speaks", unit="window", leave=False, disable=None) as bar:
+    with progress_bar(what="the generator speaks", unit="window", leave=False) as bar:
         motion = speaker(opened)(audio, given.name if given else VOICE, None, advance(bar))
     fault = _fault(motion, len(audio) // SAMPLES_PER_FRAME)
     if fault:
@@ -154,7 +153,7 @@ def _render(stage: Stage, species: str, photo: Path | None, entries: tuple[str, 
     detector = open_detector(stage.cfg.animate.detector)
     studio = Studio(speak=_nobody, stage=instantiate(node), detector=detector, facts={})
     composition = instantiate(stage.cfg.animate.composition, region=stage.cfg.regions or "all")
-    with tqdm(desc=f"drawing {film.name}", unit="frame", leave=False, disable=None) as bar:
+    with progress_bar(what=f"drawing {film.name}", unit="frame", total=len(motion), leave=False) as bar:
         subject, spoken = studio.look(image, framing), Voice(voice, motion, None)
         shot = studio.shoot(subject, spoken, film, composition=composition, sound="voice", on_step=advance(bar))
     if shot.frames != len(motion):

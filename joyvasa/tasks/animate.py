@@ -9,24 +9,26 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
-from tqdm import tqdm
 
 from joyvasa import weights
 from joyvasa.animate.compose_settings import ANIMAL, HUMAN, Composition
-from joyvasa.animate.pipeline import Made, Studio, Subject, Voice
+from joyvasa.animate.pipeline import Made, OnStep, Studio, Subject, Voice
 from joyvasa.animate.portrait import Framing
 from joyvasa.animate.soundtrack import SOUNDS
 from joyvasa.animate.stage import SpeciesStage, Stage
 from joyvasa.faces.detect import open_detector
 from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS, SOUND_ENDINGS, expanded, out_of_files
+from joyvasa.io.lengths import stated_seconds
 from joyvasa.io.listing import is_video
 from joyvasa.io.video_writer import check_writable
 from joyvasa.markup import printable
 from joyvasa.models.liveportrait.files import ENTRIES, entry_of, find
 from joyvasa.models.liveportrait.sizes import PARTS
+from joyvasa.motion import FPS
+from joyvasa.progress import WorkBar, advance, progress_bar
 from joyvasa.tasks.official import Opened, open_chosen, speaker
 from joyvasa.tasks.pairs import EXAMPLE, Pair, find_files, plan
-from joyvasa.tasks.runs import advance, write_json
+from joyvasa.tasks.runs import write_json
 
 ANIMATED = {HUMAN: "photo", ANIMAL: "animal"}
 
@@ -90,14 +92,13 @@ class Desk:
     subject: tuple[Path, Subject | Exception] | None = None
     voices: dict[Path, Voice | Exception] = field(default_factory=dict)
 
-    def make(self, pair: Pair) -> Made:
-        """Raises ValueError or OSError naming what is wrong with the image, the voice or the film's place."""
+    def make(self, pair: Pair, on_step: OnStep) -> Made:
+        """`on_step` is told the frames drawn. Raises ValueError or OSError naming what is wrong with the image, the
+        voice or the film's place."""
         subject, voice = self._subject(pair.image), self._voice(pair.audio)
         composition = composition_of(self.cfg, pair.image)
         sound = self.cfg.animate.sound
-        with tqdm(desc=f"drawing {printable(pair.out.name)}", unit="frame", leave=False) as bar:
-            on_step = advance(bar)
-            return self.studio.shoot(subject, voice, pair.out, composition=composition, sound=sound, on_step=on_step)
+        return self.studio.shoot(subject, voice, pair.out, composition=composition, sound=sound, on_step=on_step)
 
     def _subject(self, path: Path) -> Subject:
         if self.subject is None or self.subject[0] != path:
@@ -106,7 +107,7 @@ class Desk:
 
     def _voice(self, path: Path) -> Voice:
         if path not in self.voices:
-            with tqdm(desc=f"listening to {printable(path.name)}", unit="window", leave=False) as bar:
+            with progress_bar(what=f"listening to {printable(path.name)}", unit="window", leave=False) as bar:
                 how = {"max_frames": self.cfg.max_frames, "guidance": self.cfg.guidance, "on_step": advance(bar)}
                 self.voices[path] = _tried(lambda: self.studio.listen(path, **how))
         return _got(self.voices[path])
@@ -140,21 +141,38 @@ def animate(cfg: DictConfig, overrides: list[str]) -> int:
     check_writable(pairs[0].out)
     studio, cfg = open_studio(cfg, overrides)
     desk, made, failed = Desk(studio, cfg, framing), [], {}
-    for pair in pairs:
-        try:
-            film = desk.make(pair)
-        except (ValueError, OSError) as error:
-            failed[pair.out.name] = out_of_files(error) or str(error)
-            print(f"failed     {printable(pair.out.name)}: {printable(failed[pair.out.name])}")
-            continue
-        made.append(film)
-        _report(film)
+    with WorkBar("drawing", frames_of(pairs, cfg.max_frames), items="videos") as bar:
+        for pair in pairs:
+            name = str(pair.out)
+            try:
+                film = desk.make(pair, bar.on_step(name))
+            except (ValueError, OSError) as error:
+                failed[pair.out.name] = out_of_files(error) or str(error)
+                print(f"failed     {printable(pair.out.name)}: {printable(failed[pair.out.name])}")
+                continue
+            finally:
+                bar.end(name)
+            made.append(film)
+            _report(film)
     if len(pairs) > 1:
         write_json(pairs[0].out.parent / "films.json", {"made": [film.facts for film in made], "failed": failed})
         print(
             f"{len(made)} of {len(pairs)} films made" + (f"; failed: {printable(', '.join(failed))}" if failed else "")
         )
     return 0 if made else 1
+
+
+def frames_of(pairs: list[Pair], max_frames: int | None) -> dict[str, float | None]:
+    """How long each video will be, as its audio states it; corrected when it is drawn."""
+    seconds = {path: stated_seconds(path) for path in {pair.audio for pair in pairs}}
+    frames: dict[str, float | None] = {}
+    for pair in pairs:
+        stated = seconds[pair.audio]
+        count = None if stated is None else round(stated * FPS)
+        if count is not None and max_frames is not None:
+            count = min(count, max_frames)
+        frames[str(pair.out)] = count
+    return frames
 
 
 def _report(film: Made) -> None:

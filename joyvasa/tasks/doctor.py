@@ -9,7 +9,8 @@ import shutil
 from pathlib import Path
 
 from omegaconf import DictConfig
-from tqdm import tqdm
+
+from joyvasa.progress import progress_bar
 
 PACKAGES = (
     "torch", "lightning", "hydra-core", "omegaconf", "webdataset", "transformers", "torchmetrics", "insightface",
@@ -101,7 +102,7 @@ def _metrics() -> list[tuple[str, str, str]]:
 
     examiner = Examiner()
     rows = []
-    for name in tqdm(METRICS, desc="asking metrics what is known", unit="metric", leave=False, disable=None):
+    for name in progress_bar(METRICS, what="asking metrics what is known", unit="metric", leave=False):
         verdict = examiner.verdict(name)
         rows.append((verdict.state, f"metric {name}", verdict.detail))
     return rows

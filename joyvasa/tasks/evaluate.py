@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from tqdm import tqdm
 
 from joyvasa.eval.films.assemble import Assembler
 from joyvasa.eval.films.compare import merge
 from joyvasa.eval.films.controls import SAID
 from joyvasa.eval.films.film_scores import Rules
 from joyvasa.eval.films.page import write_page
-from joyvasa.eval.films.pairing import pair_films
+from joyvasa.eval.films.pairing import Pairing, pair_films
 from joyvasa.eval.films.plan import Plan, Setup, choose, make_plan
 from joyvasa.eval.films.results import Results
 from joyvasa.eval.films.results_file import read_results, write_results
@@ -27,11 +26,13 @@ from joyvasa.eval.films.store import Store
 from joyvasa.eval.films.table import write_csv, write_markdown
 from joyvasa.eval.films.wandb_table import log_table
 from joyvasa.eval.protocols import get
+from joyvasa.io.lengths import stated_frames
+from joyvasa.progress import WorkBar
 
 EVALUATE = "python run.py task=evaluate generated=DIR reference=DIR"
 BENCHMARK = "python run.py task=benchmark systems=systems.yaml reference=DIR"
 GENERATED = "generated"
-DRAW_SECONDS = 1.0  # between two drawings of the bar
+PROBED_AT_MOST = 500  # videos whose length is read before the work begins; the others count as their mean
 RESULTS = ".json"
 STOPPED = 130  # as shells report a program that Ctrl-C ended
 WRITERS = {
@@ -135,12 +136,11 @@ def _measured(cfg: DictConfig, overrides: list[str], sources: Sources, title: st
     if not alone:
         plan.forget_networks()
     _announce(plan)
-    films = sum(len(group.films) for group in pairing.groups)
-    with tqdm(total=films, desc="reading films", unit="film", smoothing=0.05) as bar:
+    with WorkBar("reading films", frames_of(pairing), items="groups") as bar:
         try:
-            reads = read_films(pairing, plan, store, devices, _Shown(bar))
+            reads = read_films(pairing, plan, store, devices, partial(_show, bar))
         except KeyboardInterrupt:
-            bar.close()
+            bar.bar.close()
             print("stopped; what was read is kept: type the same command again to go on")
             sys.exit(STOPPED)
     print(_told(reads))
@@ -189,20 +189,33 @@ def _announce(plan: Plan) -> None:
         raise ValueError("nothing can be computed: " + "; ".join(f"{each.name}: {each.reason}" for each in plan.absent))
 
 
-class _Shown:
-    """A bar of films, with the frames decoded beside, which go on while a long film does not end."""
+def frames_of(pairing: Pairing) -> dict[str, float | None]:
+    """Frames of each group's videos, a reference and what was made of it, as their headers state them.
 
-    def __init__(self, bar: tqdm) -> None:
-        self._bar, self._frames, self._drawn = bar, 0, time.monotonic()
+    Args:
+        pairing: which videos belong together.
 
-    def __call__(self, films: int, frames: int) -> None:
-        self._frames += frames
-        self._bar.set_postfix_str(f"{self._frames} frames", refresh=False)
-        if films:
-            self._bar.update(films)
-        elif time.monotonic() - self._drawn > DRAW_SECONDS:
-            self._bar.refresh()
-            self._drawn = time.monotonic()
+    Returns:
+        Key of each group -> frames; None where one states none, and beyond the first groups.
+    """
+    frames: dict[str, float | None] = {}
+    probed = 0
+    for group in pairing.groups:
+        stated: list[float | None] = [None]
+        if probed < PROBED_AT_MOST:
+            stated = [stated_frames(path) for path in group.films.values()]
+            probed += len(stated)
+        known = [count for count in stated if count is not None]
+        frames[group.key] = sum(known) if len(known) == len(stated) else None
+    return frames
+
+
+def _show(bar: WorkBar, key: str, films: int, frames: int) -> None:
+    """Move the bar: frames of a group were decoded, and all its films are read where `films` says how many."""
+    decoded = bar.counted(key) + frames
+    bar.count(key, frames)
+    if films:
+        bar.end(key, done_before=not decoded)
 
 
 def _told(reads: Reads) -> str:

@@ -6,14 +6,13 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from joyvasa.io.files import replacing
 from joyvasa.io.lock import FolderHeldError, hold_folder
@@ -242,16 +241,6 @@ def point_latest(folder: Path) -> bool:
     temporary.symlink_to(folder.name)
     temporary.replace(link)
     return True
-
-
-def advance(bar: tqdm) -> Callable[[int, int], None]:
-    """(done, of how many) -> the bar shows it."""
-
-    def show(done: int, total: int) -> None:
-        bar.total = total
-        bar.update(done - bar.n)
-
-    return show
 
 
 def write_text(path: Path, text: str) -> None:

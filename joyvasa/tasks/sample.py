@@ -6,18 +6,19 @@ from pathlib import Path
 
 import numpy as np
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from joyvasa.animate.pipeline import Speak, load_voice
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.eval.baselines import loudness_db
 from joyvasa.io.audio import survey_audio
 from joyvasa.io.files import FILM_ENDINGS, SOUND_ENDINGS, expanded, fitted, out_of_files, replacing
+from joyvasa.io.lengths import stated_seconds
 from joyvasa.markup import printable
-from joyvasa.motion import SAMPLES_PER_FRAME, lip_opening
+from joyvasa.motion import FPS, SAMPLES_PER_FRAME, lip_opening
+from joyvasa.progress import WorkBar, advance, progress_bar
 from joyvasa.tasks.official import open_chosen, speaker
 from joyvasa.tasks.pairs import find_files, unique_names
-from joyvasa.tasks.runs import advance, write_json
+from joyvasa.tasks.runs import write_json
 from joyvasa.tasks.score import portrait
 
 SILENCE_DB = -45.0  # RMS of a frame below full scale
@@ -44,7 +45,7 @@ def sample_voice(cfg: DictConfig, speak: Speak, path: Path, folder: Path, name: 
     audio = load_voice(path)
     notes = survey_audio(path).notes
     frames = len(audio) // SAMPLES_PER_FRAME
-    with tqdm(desc=printable(path.name), unit="window", leave=False) as bar:
+    with progress_bar(what=printable(path.name), unit="window", leave=False) as bar:
         motion = speak(audio, path.name, cfg.guidance, advance(bar))
     with replacing(folder / fitted(name, ".motion.npy")) as temporary, open(temporary, "wb") as file:
         np.save(file, motion)
@@ -69,11 +70,15 @@ def sample(cfg: DictConfig, overrides: list[str]) -> int:
     speak = speaker(opened)
     rows, failed = [], {}
     names = unique_names([(path,) for path in voices])
-    for path, name in zip(tqdm(voices, desc="voices", unit="voice"), names, strict=True):
-        try:
-            rows.append(sample_voice(cfg, speak, path, folder, name))
-        except (ValueError, OSError) as error:
-            failed[path.name] = out_of_files(error) or str(error)
+    seconds = {str(path): stated_seconds(path) for path in voices}
+    with WorkBar("audio", seconds, unit="s") as bar:
+        for path, name in zip(voices, names, strict=True):
+            try:
+                rows.append(sample_voice(cfg, speak, path, folder, name))
+                bar.count(str(path), rows[-1]["frames"] / FPS)
+            except (ValueError, OSError) as error:
+                failed[path.name] = out_of_files(error) or str(error)
+            bar.end(str(path))
     facts = {"checkpoint": str(opened.checkpoint)} | opened.origin.facts | {"step": opened.step}
     write_json(folder / "summary.json", facts | {"voices": rows, "failed": failed})
     for row in rows:

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
 from joyvasa.animate.preview import contact_sheet, plot_curves, write_preview
 from joyvasa.animate.puppet import PuppetPortrait
@@ -15,9 +14,10 @@ from joyvasa.data.shards import DatasetInfo
 from joyvasa.eval.motion import table
 from joyvasa.eval.runner import Evaluation, cached_voices, choose_clips, evaluate, is_paired
 from joyvasa.models.generator import MotionGenerator
+from joyvasa.progress import advance, progress_bar
 from joyvasa.tasks.build import build_sampling
 from joyvasa.tasks.judge import ABSENT, open_judge
-from joyvasa.tasks.runs import advance, write_json
+from joyvasa.tasks.runs import write_json
 
 
 def portrait(cfg: DictConfig) -> PuppetPortrait:
@@ -31,7 +31,7 @@ def score_and_show(
     how, judge = build_sampling(cfg), open_judge(cfg)
     features, remark = cached_voices(generator, dataset, cfg.data.get("features"), how)
     clips = choose_clips(dataset, cfg.eval.split, cfg.eval.clips, features)
-    with tqdm(desc="sampling unseen voices", unit="clip") as bar:
+    with progress_bar(what="sampling unseen voices", unit="clip", total=2 * len(clips)) as bar:
         evaluation = evaluate(generator, dataset, clips, how, advance(bar))
     evaluation.remarks.extend([remark] if remark else [])
     if judge:
@@ -66,7 +66,7 @@ def show(cfg: DictConfig, evaluation: Evaluation, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     written = []
     pairs = list(zip(evaluation.clips, evaluation.motions, strict=True))[: cfg.eval.previews]
-    for clip, motion in tqdm(pairs, desc="drawing previews", unit="clip"):
+    for clip, motion in progress_bar(pairs, what="drawing previews", unit="clip"):
         # Speakers of imported data are called anything, folders included.
         name, phones = re.sub(r"[^\w.-]+", "_", f"{clip.meta['speaker']}-{clip.key[:8]}"), motion.phones
         paths = [folder / f"{name}{ending}" for ending in (".mp4", "-sheet.png", "-curves.png")]

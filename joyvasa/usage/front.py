@@ -15,6 +15,7 @@ from joyvasa.usage.words import (
     ELSEWHERE,
     HELP,
     PRINTING,
+    RERUN,
     Words,
     WrongWords,
     check_settings,
@@ -59,7 +60,7 @@ class Front:
             if asks:
                 print(self.help(words))
                 sys.exit(0)
-            if words.has(ELSEWHERE) and words.has(PRINTING):
+            if words.has(RERUN) or (words.has(ELSEWHERE) and words.has(PRINTING)):
                 return
             help_of = self._help_of(words)
             check_strays(self.program, typed, words.strays, help_of)
@@ -74,8 +75,8 @@ class Front:
         """Nothing was named that could start."""
         print(self.usage(), file=sys.stderr)
         if words.settings:
-            starts = " nor ".join(f"{name}=" for name in self.program.starts)
-            print(f"\nerror: neither {starts} is named: nothing is started", file=sys.stderr)
+            starts = " or ".join(f"{name}=" for name in self.program.starts)
+            print(f"\nerror: expected {starts} among the words; nothing is started", file=sys.stderr)
         sys.exit(ASKED_WRONGLY)
 
     def usage(self) -> str:
@@ -101,8 +102,9 @@ class Front:
         choice = self._choice(words)
         if not topics and choice is None and not starts_something(program, words):
             return f"{self.usage()}\n\n{_HYDRA.format(command=program.command)}"
-        check_settings(program, words, self._help_of(words))
-        composed = program.compose(settings)
+        composed = check_settings(program, words, self._help_of(words))
+        if composed is None:
+            raise WrongWords("help is of this program's own configuration; leave --config-… out")
         if topics:
             return self._topic(composed, topics[0], settings)
         return choice_page(program, composed, choice or self._composed_choice(composed))

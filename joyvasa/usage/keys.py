@@ -61,15 +61,22 @@ def list_keys(program: Program, composed: DictConfig, path: str) -> list[Key]:
             inside = ""
         inside = f"{inside}.{part}" if inside else part
         node = node[part]
-    return list(_keys(_Walk(program), node, path, target, inside))
+    if node is None and program.options(path):
+        return []  # a group of which nothing is chosen
+    return list(_keys(_Walk(program, values), node, path, target, inside))
 
 
 class _Walk:
     """What is looked up at every key."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, values: dict[Any, Any]) -> None:
         self.meanings = read_meanings(program.conf, program.file)
         self.types = types_of_root(program.root)
+        self._parts = {f"${{{name}}}" for name, value in values.items() if isinstance(value, dict)}
+
+    def is_part(self, value: Any) -> bool:
+        """Whether a value stands for another part of the configuration, where its keys are listed: `${filters}`."""
+        return isinstance(value, str) and value in self._parts
 
     def stated(self, path: str, target: str | None, inside: str) -> str:
         """The type that the object's signature or the typed root states."""
@@ -89,6 +96,8 @@ def _keys(walk: _Walk, value: Any, path: str, target: str | None, inside: str) -
             if not str(name).startswith("_"):
                 there = f"{inside}.{name}" if inside else str(name)
                 yield from _keys(walk, inner, f"{path}.{name}", target, there)
+        return
+    if walk.is_part(value):
         return
     if value == MISSING:
         value = None

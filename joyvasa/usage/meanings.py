@@ -59,7 +59,7 @@ def read_header(path: Path) -> Header:
     package = ""
     lists: dict[str, list[str]] = {"keys": [], "more": []}
     examples = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         if not line.startswith("#"):
             break
         words = line.lstrip("# ").strip()
@@ -120,8 +120,12 @@ def read_meanings(conf: Path, root_file: str) -> Meanings:
     files = [conf / f"{root_file}.yaml"]
     files.extend(sorted(conf.glob("*/*.yaml")))
     for path in files:
+        try:
+            lines = _lines_of(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            continue  # somebody's unfinished file: Hydra explains it when it is chosen, help of the others goes on
         package = _package_of(path, conf)
-        for line in _lines_of(path.read_text(encoding="utf-8")):
+        for line in lines:
             if not line.comment:
                 continue
             full = f"{package}.{line.path}" if package else line.path

@@ -38,8 +38,10 @@ def choice_page(program: Program, composed: DictConfig, choice: str) -> str:
     more = [line for name in header.more for line in _summary(program, composed, name)]
     if more:
         lines += ["", f"More keys, listed by {command} --help NAME:", *more]
-    lines += ["", "A value with spaces or brackets: quote the whole word, 'image=my photo.jpg'."]
-    lines += [f"The whole configuration: {command} --cfg job"]
+    lines += [
+        "",
+        "Quote a word with spaces or brackets: 'image=my photo.jpg'. --cfg job shows the whole configuration.",
+    ]
     return "\n".join(lines)
 
 

@@ -37,8 +37,11 @@ ELSEWHERE = (
     "--config-path", "-cp", "--config-name", "-cn", "--config-dir", "-cd", "--experimental-rerun", "--hydra-help",
     "--version", "--shell-completion", "-sc",
 )  # fmt: skip
+RERUN = ("--experimental-rerun",)
 SWEEP = ("--multirun", "-m")
 CLOSE = 0.6
+# Hydra's plugins, by the group that they fill, and the extra of this package that installs them.
+EXTRAS = {"hydra/launcher": "cluster", "hydra/sweeper": "sweep"}
 
 
 class WrongWords(ValueError):
@@ -136,12 +139,14 @@ def check_strays(program: Program, words: Sequence[str], strays: Sequence[tuple[
     number, word = strays[0]
     following = words[number + 1] if number + 1 < len(words) else ""
     before = words[number - 1] if number else ""
+    if before.startswith(f"{program.chooser}="):
+        before = ""  # route put it there: nobody's value
     asked = f"(keys: {help_of} --help)"
     typed, equals, value = word.lstrip("-").partition("=")
     if word.startswith("-"):
         if not equals and not following.startswith("-") and "=" not in following:
             value = following
-        meant = nearest(typed.replace("-", "_"), names_of(program, help_of), short=True)
+        meant = suggest(program, typed.replace("-", "_"), help_of)
         hint = f"did you mean {shlex.quote(f'{meant}={value}')}? " if meant else ""
         raise WrongWords(f"{word}: keys are typed without dashes, key=value; {hint}{asked}")
     spaced = _without_spaces(before, word, following, words[number + 2 :])
@@ -149,8 +154,10 @@ def check_strays(program: Program, words: Sequence[str], strays: Sequence[tuple[
         raise WrongWords(f"{word}: no spaces around =; did you mean {shlex.quote(spaced)}? {asked}")
     if word in program.options(program.chooser):
         raise WrongWords(f"{word}: did you mean {program.chooser}={word}? {asked}")
-    meant = nearest(word, names_of(program, help_of))
-    if meant and "=" not in following:
+    names = names_of(program, help_of)
+    # A second word of a file's name looks like a key now and then: `image=my photo`.
+    meant = nearest(word, names) if following and "=" not in following or word in names else None
+    if meant and re.fullmatch(r"[\w.]+", word) and "." not in word:
         raise WrongWords(f"{word}: expected key=value; did you mean {shlex.quote(f'{meant}={following}')}? {asked}")
     if "=" in before and not before.startswith("-"):
         both = shlex.quote(f"{before} {word}")
@@ -196,6 +203,29 @@ def names_of(program: Program, help_of: str) -> list[str]:
     return list(dict.fromkeys(listed + groups))
 
 
+def suggest(program: Program, typed: str, help_of: str, composed: DictConfig | None = None) -> str | None:
+    """The key that was probably meant: one of the root, else of the whole configuration by its last name.
+
+    Args:
+        program: run.py or preprocess.
+        typed: what was typed, without dashes and value.
+        help_of: what to type for help: keys of that task come first.
+        composed: the configuration, where there is one already.
+
+    Returns:
+        Its dotted path, None where nothing is near.
+    """
+    names = names_of(program, help_of)
+    if typed in names or len(typed) == 1:
+        return nearest(typed, names, short=True)
+    whole = program.compose([]) if composed is None else composed
+    paths = [path for path in _paths(OmegaConf.to_container(whole, resolve=False)) if not path.startswith("hydra")]
+    if "." in typed:
+        return nearest(typed, paths)
+    inside = next((path for path in paths if path.endswith(f".{typed}")), None)
+    return inside or nearest(typed, names)
+
+
 def nearest(typed: str, names: Sequence[str], short: bool = False) -> str | None:
     """The name that was probably meant, the earliest of equals.
 
@@ -215,7 +245,7 @@ def nearest(typed: str, names: Sequence[str], short: bool = False) -> str | None
     return found[0] if found else None
 
 
-def check_settings(program: Program, words: Words, help_of: str) -> None:
+def check_settings(program: Program, words: Words, help_of: str) -> DictConfig | None:
     """Compose the configuration once before Hydra does, so that a wrong word is explained.
 
     Args:
@@ -223,18 +253,21 @@ def check_settings(program: Program, words: Words, help_of: str) -> None:
         words: the command line.
         help_of: what to type for the keys.
 
+    Returns:
+        The configuration, of a sweep that of its first trial; None where Hydra reads another one than the program's.
+
     Raises:
         WrongWords: what is wrong, what there is, and what was probably meant.
     """
     from hydra.errors import HydraException
 
     if words.has(ELSEWHERE):
-        return
+        return None
     settings = list(words.settings)
     if words.has(SWEEP):
         settings = list(_first_trial(settings))
     try:
-        program.compose(settings)
+        return program.compose(settings)
     except HydraException as error:
         raise WrongWords(_explain(program, settings, error, help_of)) from error
 
@@ -265,14 +298,22 @@ def _explain(program: Program, settings: Sequence[str], error: Exception, help_o
     for word in settings:
         key = word.lstrip("+~").partition("=")[0]
         (choices if (program.conf / group_of(key)).is_dir() else values).append(word)
+    base = _composed(program, [])
+    if base is not None:
+        for word in choices:
+            key, _, value = word.partition("=")
+            placed = [name for name in base.hydra.runtime.choices if group_of(name) == key]
+            if placed and key not in placed:
+                return f"{key}: fills a place in another group; did you mean {placed[0]}={value}?"
     base = _composed(program, choices)
     if base is not None:
         for word in values:
             key, _, value = word.partition("=")
             if not key.startswith(("+", "~")) and not _exists(base, key) and re.fullmatch(r"[\w@./-]+", key):
                 return _explain_key(program, base, key, value, help_of)
-    cause = f" ({_first_line(error.__cause__)})" if error.__cause__ is not None else ""
-    return f"{_first_line(error)}{cause}; keys, their types and defaults: {help_of} --help"
+    said = _first_line(error).removeprefix("Error merging override ")
+    cause = f": {_first_line(error.__cause__)}" if error.__cause__ is not None else ""
+    return f"{said}{cause} (keys, their types and defaults: {help_of} --help)"
 
 
 def _first_line(error: BaseException) -> str:
@@ -298,12 +339,7 @@ def _exists(composed: DictConfig, path: str) -> bool:
 
 
 def _explain_key(program: Program, base: DictConfig, key: str, value: str, help_of: str) -> str:
-    """The nearest key: of the task's own first, then of the whole configuration, also below the same name."""
-    names = names_of(program, help_of)
-    meant = nearest(key, names)
-    if meant is None or "." in key:
-        paths = [path for path in _paths(OmegaConf.to_container(base, resolve=False)) if not path.startswith("hydra")]
-        meant = nearest(key, paths) or next((path for path in paths if path.endswith(f".{key}")), meant)
+    meant = suggest(program, key, help_of, base)
     hint = f"did you mean {shlex.quote(f'{meant}={value}')}? " if meant else ""
     return f"{key}: no such key; {hint}(keys: {help_of} --help)"
 
@@ -324,6 +360,9 @@ def _explain_option(program: Program, settings: Sequence[str], error: Any) -> st
     if not group or not options:
         return _first_line(error)
     typed = next((word.partition("=")[0] for word in settings if group_of(word.partition("=")[0]) == group), group)
+    if f"{typed}={option}" not in settings:
+        extra = next((name for begin, name in EXTRAS.items() if group.startswith(begin)), None)
+        return f"{_first_line(error)}" + (f"; type: pip install 'joyvasa[{extra}]'" if extra else "")
     meant = nearest(option, options)
     hint = f"did you mean {typed}={meant}? " if meant else ""
     return f"{typed}={option}: no such {place_of(group)}; {hint}there are: {', '.join(options)}"

@@ -11,7 +11,7 @@ from preprocess.report import Report
 from preprocess.videos.journal import Journal
 from preprocess.videos.motion import Extractor
 from preprocess.videos.pack import VALIDATION, Accepted
-from preprocess.videos.progress import Bar
+from preprocess.videos.progress import Bar, frames_to_film
 from preprocess.videos.stages import move, shoot
 from preprocess.videos.task import Task, film_name, held
 
@@ -31,11 +31,11 @@ def film_clips(
     if left:
 
         def ended(task: Task, stage: str, result: Any) -> None:
-            bar.file(False)
+            bar.file(task, False)
             if result:  # a sentence, or Died
                 why[task.name] = getattr(result, "reason", None) or str(result)
 
-        with Bar("films", len(left)) as bar:
+        with Bar("films", left, frames_to_film) as bar:
             make = partial(Extractor, tasks[0].settings.extracting)  # not made: shoot leaves nothing to move
             engine.run(left, shoot, move, make, ended, bar.tick)
     for task in tasks:

@@ -1,44 +1,76 @@
-"""What a run shows while it works: files, frames a second, rejected, time left."""
+"""What a run shows while it works: frames of how many, files, rejected, time left."""
 
 from __future__ import annotations
 
-import sys
 import time
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from tqdm import tqdm
+from joyvasa.progress import WorkBar
+from preprocess.videos.frames import stride
+from preprocess.videos.journal import Journal
+from preprocess.videos.task import Task
 
-SCREEN_SECONDS, LOG_SECONDS = 0.1, 30.0  # between two drawings: on a terminal, and where each is a line of a log
+PASSES = 2  # over a file's frames: to look for faces, to extract motion
+ASKED_AT_ONCE = 16  # journals of files whose length is not known yet; workers take files in their order
+ASK_SECONDS = 1.0  # between two such looks
 
 
 class Bar:
-    """A bar over files; `tick` is told the frames that all workers have read so far."""
+    """A bar over the frames of files. Workers note a file's length in its journal as soon as they have probed it; until
+    then it counts as the mean of the others."""
 
-    def __init__(self, what: str, files: int):
-        self._every = SCREEN_SECONDS if sys.stderr.isatty() else LOG_SECONDS
-        self._bar = tqdm(total=files, desc=what, unit="file", dynamic_ncols=True, mininterval=self._every)
-        self._drawn = time.monotonic()
-        self._rejected, self._begin, self._frames = 0, time.monotonic(), 0
+    def __init__(self, what: str, tasks: Sequence[Task], length: Callable[[Task], float | None]):
+        """Open the bar.
+
+        Args:
+            what: stands before it.
+            tasks: the files.
+            length: frames that are to be worked through of a file, None as long as that is not known.
+        """
+        self._tasks = {task.name: task for task in tasks}
+        self._length = length
+        self._rejected = 0
+        self._asked = time.monotonic()
+        self._bar = WorkBar(what, {task.name: length(task) for task in tasks})
 
     def __enter__(self) -> Bar:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._bar.close()
+        self._bar.bar.close()
 
-    def file(self, rejected: bool) -> None:
+    def file(self, task: Task, rejected: bool) -> None:
         """A file is done."""
         self._rejected += rejected
-        self._bar.update()
-        self._show()
+        self._ask(task.name)
+        self._bar.end(task.name)
+        self._bar.note(f"{self._rejected} rejected")
 
-    def tick(self, frames: int) -> None:
-        """Frames read since the last tick."""
-        self._frames += frames
-        self._show()
+    def tick(self, task: Any, frames: int) -> None:
+        """Frames of a file worked through since the last tick."""
+        self._bar.count(task.name, frames)
+        if time.monotonic() - self._asked >= ASK_SECONDS:
+            for name in self._bar.unknown[:ASKED_AT_ONCE]:
+                self._ask(name)
+            self._asked = time.monotonic()
 
-    def _show(self) -> None:
-        now = time.monotonic()
-        speed = self._frames / max(now - self._begin, 1e-3)
-        due = now - self._drawn >= self._every
-        self._bar.set_postfix_str(f"{self._frames} frames, {speed:.0f}/s, {self._rejected} rejected", refresh=due)
-        self._drawn = now if due else self._drawn
+    def _ask(self, name: str) -> None:
+        length = self._length(self._tasks[name])
+        if length is not None:
+            self._bar.expect(name, length)
+
+
+def frames_to_work(task: Task) -> float | None:
+    """Frames that `look` and `move` read of a file at most; None before it was probed."""
+    probed = Journal.open(task.folder, task.source.path).probed
+    if probed is None:
+        return None
+    return PASSES * probed.frames / stride(probed.fps, task.settings.decoding.fps_limit)
+
+
+def frames_to_film(task: Task) -> float | None:
+    """Frames of the pieces that a file's videos show."""
+    journal = Journal.open(task.folder, task.source.path)
+    pieces = [verdict.piece for verdict in journal.verdicts if verdict.file in task.films]
+    return sum(piece.stop - piece.start for piece in pieces) or None

@@ -43,7 +43,7 @@ from preprocess.videos.output import (
 )
 from preprocess.videos.pack import Accepted, Spoilt, Worked, clips_of, content_of, judged
 from preprocess.videos.page import UNTRAINED
-from preprocess.videos.progress import Bar
+from preprocess.videos.progress import Bar, frames_to_work
 from preprocess.videos.records import Source, Unusable
 from preprocess.videos.settings import Settings, fingerprint
 from preprocess.videos.speakers import WAYS, Embedder, name_speakers
@@ -139,7 +139,7 @@ class VideoSource:
         print(f"files     {len(tasks)}, {len(tasks) - len(left)} done before", flush=True)
         if left:
             make = partial(Extractor, self.settings.extracting)
-            with Bar("files", len(left)) as bar:
+            with Bar("files", left, frames_to_work) as bar:
                 self.engine.run(left, look, move, make, partial(_ended, bar), bar.tick)
         for task in left:
             forget_unused(task)
@@ -242,4 +242,4 @@ def _ended(bar: Bar, task: Task, stage: str, result: Any) -> None:
     if isinstance(result, Died):
         journal.reject(Unusable("worker_killed", result.reason), task.asked(journal))
     if stage != "look" or result is not True:
-        bar.file(journal.rejected is not None)
+        bar.file(task, journal.rejected is not None)

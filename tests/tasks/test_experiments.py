@@ -14,11 +14,11 @@ from omegaconf import OmegaConf
 
 from joyvasa.lit.csv_logger import read_curves
 from joyvasa.tasks import train
-from joyvasa.tasks.config import conf_dir
+from tests.project_conf import EXPERIMENTS as PROJECT
 
 # The demo is what the other tests here train; the sync expert samples no motion.
 OTHERS = {"demo", "sync_expert"}
-EXPERIMENTS = sorted({path.stem for path in (conf_dir() / "experiment").glob("*.yaml")} - OTHERS)
+EXPERIMENTS = sorted({*PROJECT} - OTHERS)
 KIND = {"wav2vec2": "wav2vec2"}
 SMALL = (
     "data.window=25", "data.history=5", "data.batch_size=2", "data.num_workers=0", "generation.window=25",

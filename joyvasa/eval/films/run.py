@@ -23,7 +23,7 @@ from joyvasa.eval.films.passing import FilmRead, measure
 from joyvasa.eval.films.plan import Plan, Setup, make_plan
 from joyvasa.eval.films.store import Store
 
-Progress = Callable[[int, int], None]  # films done, frames decoded, since the last call
+Progress = Callable[[str, int, int], None]  # key of a group, its films done, frames decoded, since the last call
 Reads = dict[str, dict[str, FilmRead]]  # group -> row -> where its readings are
 
 
@@ -38,8 +38,8 @@ def read_films(pairing: Pairing, plan: Plan, store: Store, devices: Sequence[str
 
 
 def _read_here(group: Group, plan: Plan, store: Store, progress: Progress) -> dict[str, FilmRead]:
-    found = measure(group, plan.sides, store, lambda frames: progress(0, frames))
-    progress(len(found), 0)
+    found = measure(group, plan.sides, store, lambda frames: progress(group.key, 0, frames))
+    progress(group.key, len(found), 0)
     return found
 
 
@@ -63,7 +63,8 @@ def _read_beside(
                 for done in wait(running, return_when=FIRST_COMPLETED).done:
                     group = running.pop(done)
                     found[group.key] = done.result()
-                    progress(len(group.films), sum(film.decoded for film in found[group.key].values()))
+                    decoded = sum(film.decoded for film in found[group.key].values())
+                    progress(group.key, len(group.films), decoded)
         except KeyboardInterrupt:
             for process in list(pool._processes.values()):  # what they have finished is written
                 process.kill()

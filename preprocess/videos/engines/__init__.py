@@ -17,7 +17,7 @@ Look = Callable[[Any], Any]  # (task) -> result: without a tool, on a CPU. Resul
 Move = Callable[[Any, Any], Any]  # (task, tool) -> result
 MakeTool = Callable[[str], Any]  # ("cpu", "cuda:1") -> tool: once a process, before its first move
 Report = Callable[[Any, str, Any], None]  # (task, "look" or "move", the result, or Died)
-Tick = Callable[[int], None]  # (frames worked through since the last tick)
+Tick = Callable[[Any, int], None]  # (task, frames of it worked through since its last tick)
 
 
 class Task(Protocol):

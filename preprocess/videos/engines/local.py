@@ -96,7 +96,7 @@ class _Shift:
         self._busy: dict[Future, tuple[Slot, str, Task]] = {}
         self._aside: list[tuple[str, Task]] = []
         self._last_try = False
-        self._ticked = 0
+        self._ticked: dict[Slot, int] = {}
 
     def work_through(self, jobs: Sequence[tuple[str, Task]]) -> None:
         for stage, task in jobs:
@@ -128,6 +128,7 @@ class _Shift:
 
     def _settle(self, future: Future) -> None:
         slot, stage, task = self._busy.pop(future)
+        self._tell(slot, task)
         if isinstance(future.exception(), BrokenProcessPool):
             self._died(slot, stage, task)
             return
@@ -146,9 +147,13 @@ class _Shift:
             self._aside.append((stage, task))
 
     def _count(self) -> None:
-        for slot, _, _ in self._busy.values():
+        for slot, _, task in self._busy.values():
             slot.watch()
-        frames = sum(slot.frames for slot in self.slots)
+            self._tell(slot, task)
+
+    def _tell(self, slot: Slot, task: Task) -> None:
+        """A slot has one task at a time: what it counted since it was asked last is of that one."""
+        frames = slot.frames
         if self._tick is not None:
-            self._tick(frames - self._ticked)
-        self._ticked = frames
+            self._tick(task, frames - self._ticked.get(slot, 0))
+        self._ticked[slot] = frames

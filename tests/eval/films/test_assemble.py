@@ -32,7 +32,7 @@ def folders(tmp_path_factory):
 def results(root, plan, systems=("good", "late"), reference="real", cache="cache"):
     pairing = pair_films({name: root / name for name in systems}, root / reference if reference else None, None)
     store, told = Store(root / cache), []
-    reads = read_films(pairing, plan, store, ["cpu"], lambda films, frames: told.append((films, frames)))
+    reads = read_films(pairing, plan, store, ["cpu"], lambda key, films, frames: told.append((films, frames)))
     found = Assembler(plan, pairing, reads, store, RULES, 0).results(list(systems), "title", {"command": "x"})
     return found, told
 

@@ -44,7 +44,7 @@ def films(made, tmp_path):
 def run(root, *systems, reference="real", photos=None, protocols=("psnr",)) -> Results:
     plan, store = plan_of(*protocols), Store(root / "cache")
     pairing = pair_films({name: root / name for name in systems}, reference and root / reference, photos)
-    reads = read_films(pairing, plan, store, ["cpu"], lambda films, frames: None)
+    reads = read_films(pairing, plan, store, ["cpu"], lambda key, films, frames: None)
     return Assembler(plan, pairing, reads, store, RULES, 0).results(list(systems), "title", {})
 
 

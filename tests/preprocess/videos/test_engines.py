@@ -44,8 +44,8 @@ def run(engine, folder: Path, names: list[str], look=look, tick=None) -> dict[tu
 
 def test_every_task_looks_then_moves_once_and_a_tool_is_made_once_a_process(tmp_path: Path):
     names = [f"{number}" for number in range(6)] + ["dull"]
-    ticks: list[int] = []
-    said = run(local(workers=2), tmp_path, names, tick=ticks.append)
+    ticks: list[tuple[str, int]] = []
+    said = run(local(workers=2), tmp_path, names, tick=lambda task, frames: ticks.append((task, frames)))
     assert {key: said[key] for key in said if key[1] == "look"} == {(name, "look"): name != "dull" for name in names}
     assert {name for name, stage in said if stage == "move"} == set(names) - {"dull"}
     for name in names:
@@ -53,7 +53,8 @@ def test_every_task_looks_then_moves_once_and_a_tool_is_made_once_a_process(tmp_
     tools = (tmp_path / "tools").read_text().split("\n")[:-1]
     assert len(tools) == len(set(tools)) <= 2 and all(tool.endswith(" cpu") for tool in tools)
     assert {f"{pid} {device}" for (_, stage), (pid, device) in _moves(said)} <= set(tools)
-    assert sum(ticks) == 10 * 7 + 6 and min(ticks) >= 0
+    counts = [frames for _, frames in ticks]
+    assert sum(counts) == 10 * 7 + 6 and min(counts) >= 0
 
 
 def _moves(said):
