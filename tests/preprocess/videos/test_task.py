@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from preprocess.config import conf_dir
-from preprocess.videos.records import Piece, Source
+from preprocess.videos.records import Piece, Probed, Source
 from preprocess.videos.task import Task
 
 PIECE = Piece(0, 0, 0, 100, 0, 100, {})
@@ -69,3 +69,11 @@ def test_with_an_expert_its_thresholds_and_its_file_count_and_not_the_path():
 def test_what_depends_on_a_setting_is_made_again(key, value, kept):
     pairs = zip(names(task()), names(task(**{key: value})), strict=True)
     assert tuple(one == other for one, other in pairs) == kept
+
+
+def test_what_is_done_to_the_pixels_counts_and_an_ordinary_video_is_named_by_its_bytes_alone():
+    facts = {"bytes": 1, "container": "mp4", "width": 2, "height": 2, "fps": 25.0, "frames": 1, "seconds": 1.0}
+    facts |= {"variable": False, "rotation": 0, "sound_rate": 48000, "sound_channels": 1}
+    ordinary = Probed("sha", **facts, converted=[])
+    assert ordinary.content == "sha"
+    assert replace(ordinary, converted=["HLG"]).content != ordinary.content
