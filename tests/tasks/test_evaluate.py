@@ -124,3 +124,10 @@ def test_two_processes_find_what_one_finds(score, films):
     for each in (one, two):
         del each["settings"]
     assert one == two
+
+
+def test_a_path_that_is_not_relative_to_the_systems_file_is_told(score, films):
+    (films / "lists").mkdir(exist_ok=True)
+    (films / "lists" / "systems.yaml").write_text("ours: ours\n")
+    done, _ = score("task=benchmark", f"systems={films / 'lists' / 'systems.yaml'}")
+    assert done.code == 2 and "ours" in done.err and str(films / "lists") in done.err and "relative to" in done.err
