@@ -46,7 +46,9 @@ def test_two_systems_stand_side_by_side_and_differ(score, films):
     done, found = score("task=benchmark", f"systems={films / 'systems.yaml'}")
     assert done.code == 0 and found["systems"] == ["ours", "theirs"]
     by_column = {each["column"]: each["score"] for each in found["differences"]}
-    assert by_column["psnr/psnr"]["high"] < 0 and by_column["ssim/ssim"]["high"] < 0
+    for name in ("psnr/psnr", "ssim/ssim"):
+        told = by_column[name]
+        assert told["value"] < 0 and (told["low"], told["high"]) == (None, None) and "3 films" in told["note"]
 
 
 def test_results_of_an_earlier_run_are_a_system(score, films):
