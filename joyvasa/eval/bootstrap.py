@@ -4,7 +4,7 @@ A metric's per-clip terms are computed once; its *estimate* maps weights (R, N) 
 of one give the score, weights drawn by the bootstrap give its interval, all resamples in one matrix product.
 
 Below LEAST_FOR_INTERVAL voices there is no interval. A bootstrap of so few repeats the same values: measured on normal
-and on exponential values, its 95 % interval holds the true mean in 50 of 100 cases of two voices, 73 of three, 79 of
+and on exponential values, its 95 % interval holds the true mean in 49 of 100 cases of two voices, 72 of three, 79 of
 four, 80 of five, 89 of ten and 93 of twenty; of one voice it is the value itself.
 
 Shape suffixes: R resamples, N clips.

@@ -65,7 +65,8 @@ def evaluate(cfg: DictConfig, overrides: list[str]) -> int:
 
 
 def benchmark(cfg: DictConfig, overrides: list[str]) -> int:
-    """Needs `systems=`, a YAML file: name -> folder of films, or results.json of an earlier run. Exit code as above."""
+    """Needs `systems=`, a YAML file: name -> folder of films, or results.json of an earlier run, relative to that file.
+    Exit code as above."""
     if cfg.systems is None:
         raise ValueError(f"systems= is missing, a file with a line `name: folder` for each; for example: {BENCHMARK}")
     file = _path(cfg.systems)
@@ -73,10 +74,21 @@ def benchmark(cfg: DictConfig, overrides: list[str]) -> int:
     if not isinstance(named, dict) or not all(isinstance(each, str) for pair in named.items() for each in pair):
         raise ValueError(f"{file}: {named!r} (expected a line `name: folder` for each system)")
     paths = {name: (file.parent / Path(given).expanduser()).resolve() for name, given in named.items()}
+    for name, path in paths.items():
+        _check_system(file, name, named[name], path)
     earlier = {name: path for name, path in paths.items() if path.suffix == RESULTS}
     systems = {name: path for name, path in paths.items() if name not in earlier}
     sources = Sources(systems, earlier, _path(cfg.reference), _path(cfg.photos), next(iter(named), ""))
     return _score(cfg, overrides, sources, file.stem)
+
+
+def _check_system(file: Path, name: str, given: str, path: Path) -> None:
+    """Raises FileNotFoundError, and says what a path is relative to: the file that it is written in."""
+    if path.exists():
+        return
+    beside = "" if Path(given).expanduser().is_absolute() else f": paths are relative to {file.parent.resolve()}"
+    here = f"; {Path(given).resolve()} is there: write that" if Path(given).exists() else ""
+    raise FileNotFoundError(f"{file}: {name}: {given}: no {path} (expected a folder or a {RESULTS} file{beside}{here})")
 
 
 def _path(given: str | None) -> Path | None:

@@ -6,6 +6,7 @@ Work lies in `.staging` of the output folder, a folder a file (see journal.py), 
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ from preprocess.videos.output import (
 )
 from preprocess.videos.pack import Accepted, Spoilt, Worked, clips_of, content_of, judged
 from preprocess.videos.page import UNTRAINED
+from preprocess.videos.page_facts import RejectRow
 from preprocess.videos.progress import Bar, frames_to_work
 from preprocess.videos.records import Source, Unusable
 from preprocess.videos.settings import Settings, fingerprint
@@ -173,7 +175,8 @@ class VideoSource:
         print(f"{report.text()}\nreport    {page}, {path}")
         if not clips:
             kept = "; the dataset that was here before stays, without its report" if before else ""
-            raise NothingImported(f"{folder}: no clip was left to write; the reasons stand above and in {path}{kept}")
+            reasons = f"the reasons stand above and in {path}{_longest_stretch(rejected)}"
+            raise NothingImported(f"{folder}: no clip was left to write; {reasons}{kept}")
         note_packed(folder, now)
         return open_dataset(folder)
 
@@ -228,6 +231,15 @@ class VideoSource:
             "decoders": dict(sorted(decoders.items())),
             "not_decord": dict(sorted(reasons.items())),
         }
+
+
+def _longest_stretch(rejected: Sequence[RejectRow]) -> str:
+    """Where stretches with a face were only too short: which setting takes the longest of them."""
+    longest = max((row.seconds for row in rejected if row.code == "short"), default=0.0)
+    seconds = math.floor(10 * longest) / 10
+    if seconds <= 0:
+        return ""
+    return f"; the longest stretch with a face has {longest:.2f} s: filters.min_seconds={seconds:g} takes it"
 
 
 def named(extractor: dict[str, Any]) -> str:

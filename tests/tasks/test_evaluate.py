@@ -46,7 +46,9 @@ def test_two_systems_stand_side_by_side_and_differ(score, films):
     done, found = score("task=benchmark", f"systems={films / 'systems.yaml'}")
     assert done.code == 0 and found["systems"] == ["ours", "theirs"]
     by_column = {each["column"]: each["score"] for each in found["differences"]}
-    assert by_column["psnr/psnr"]["high"] < 0 and by_column["ssim/ssim"]["high"] < 0
+    for name in ("psnr/psnr", "ssim/ssim"):
+        told = by_column[name]
+        assert told["value"] < 0 and (told["low"], told["high"]) == (None, None) and "3 films" in told["note"]
 
 
 def test_results_of_an_earlier_run_are_a_system(score, films):
@@ -124,3 +126,10 @@ def test_two_processes_find_what_one_finds(score, films):
     for each in (one, two):
         del each["settings"]
     assert one == two
+
+
+def test_a_path_that_is_not_relative_to_the_systems_file_is_told(score, films):
+    (films / "lists").mkdir(exist_ok=True)
+    (films / "lists" / "systems.yaml").write_text("ours: ours\n")
+    done, _ = score("task=benchmark", f"systems={films / 'lists' / 'systems.yaml'}")
+    assert done.code == 2 and "ours" in done.err and str(films / "lists") in done.err and "relative to" in done.err

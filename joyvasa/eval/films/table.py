@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -67,8 +68,8 @@ def write_markdown(path: Path, results: Results) -> None:
 def markdown(results: Results) -> str:
     """Tables of scores, a protocol after the other, and what has to be known to read them."""
     lines = [f"# {_safe(results.title)}", ""]
-    lines += [f"**{_safe(sentence)}**\n" for sentence in results.too_many_excluded()]
     lines += _summary(results)
+    lines += [f"**{_safe(sentence)}**\n" for sentence in results.too_many_excluded()]
     lines += [READING, ""] + ([f"**{WARNING}**", ""] if untrained(results) else [])
     for name, columns in families(results).items():
         lines += [f"## {_safe(name)}", "", *_scores(results, columns), ""]
@@ -85,16 +86,24 @@ def markdown(results: Results) -> str:
 def _summary(results: Results) -> list[str]:
     """One table for those who read no further: a row a system, the main number of each metric."""
     columns = summary_columns(results)
-    head = ["system", *(_safe(f"{bare(column.name)} {heading(column)}") for column in columns), "videos", "excluded"]
+    head = ["system", *(_safe(_summary_heading(column)) for column in columns), "videos", "excluded"]
     rows = []
     for row in [*results.systems, *results.controls]:
         scores = [results.scores.get(row, {}).get(column.key) for column in columns]
-        out, films = excluded_films(results, row)
-        if row in results.systems or any(score is not None for score in scores):
-            rows.append([_named(results, row), *map(_summed, scores), f"{films:,}", f"{out:,}"])
+        has_number = any(score is not None and not math.isnan(score.value) for score in scores)
+        if row in results.systems or has_number:
+            out, films = excluded_films(results, row)
+            counts = [f"{films:,}", f"{out:,}"] if films else ["", ""]
+            rows.append([_named(results, row), *map(_summed, scores), *counts])
     said = "↑ higher is better, ↓ lower is better, →0 best near 0. Intervals, hashes and notes stand below."
     left = "Excluded: videos of the row without a number of some metric; the reasons stand below."
     return ["## Summary", "", *_table(head, rows, right=range(1, len(head))), "", f"{said} {left}", ""]
+
+
+def _summary_heading(column: Column) -> str:
+    """fid distance ↓, but csim ↑: a metric whose only number is called as itself is named once."""
+    name = bare(column.name)
+    return heading(column) if column.quantity.startswith(name) else f"{name} {heading(column)}"
 
 
 def _summed(score: Score | None) -> str:

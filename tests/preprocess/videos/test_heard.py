@@ -1,10 +1,13 @@
 """Laws of films whose sound begins late or ends early: no clip has padding where a voice should be."""
 
+import json
+
 import numpy as np
 import pytest
 
 from joyvasa.io.video_sound import heard_between
-from joyvasa.motion import SAMPLE_RATE
+from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME
+from preprocess.report import FILE, NothingImported
 from preprocess.videos.frames import MUTE_SECONDS, open_frames
 from preprocess.videos.records import Unusable
 from tests.preprocess.videos import inline
@@ -63,3 +66,41 @@ def test_a_clip_ends_where_the_sound_ends(tmp_path):
     assert len(clip.motion) == pytest.approx(55, abs=3)
     heard = np.flatnonzero(clip.audio)
     assert len(clip.audio) - heard[-1] < MUTE_SECONDS * SAMPLE_RATE
+
+
+def test_audio_that_ends_too_early_is_the_reason_and_not_the_face(tmp_path):
+    (tmp_path / "films").mkdir()
+    audio = voice(1)[: round(1.2 * SAMPLE_RATE)]
+    write(
+        tmp_path / "films" / "a.mp4",
+        Made(np.arange(65) / 25, audio, rate=SAMPLE_RATE, size=(SIDE, SIDE)),
+        pictures(1, SECONDS),
+    )
+    with pytest.raises(NothingImported):
+        inline.make(tmp_path / "films", tmp_path / "set")
+    said = json.loads((tmp_path / "set" / FILE).read_text())
+    (left_out,) = said["rejected"]
+    assert (
+        left_out["kind"] == "too_short" and "end of the audio" in left_out["reason"] and "2.60 s" in left_out["reason"]
+    )
+    assert [name for name in said["changed_while_reading"] if "audio ends before the picture" in name]
+
+
+def test_a_title_card_in_the_middle_costs_nothing_but_itself(tmp_path):
+    """Both stretches with the face become clips; the card, a short stretch of the face and the end are told."""
+    (tmp_path / "films").mkdir()
+    face, card = pictures(1, SECONDS), np.full((1, SIDE, SIDE, 3), (20, 20, 90), np.uint8)
+    parts = [card.repeat(15, 0), face, card.repeat(25, 0), face, card.repeat(15, 0), face[:20], card.repeat(15, 0)]
+    shown = np.concatenate(parts)
+    audio = np.resize(voice(1), len(shown) * SAMPLES_PER_FRAME)
+    write(
+        tmp_path / "films" / "a.mp4",
+        Made(np.arange(len(shown)) / 25, audio, rate=SAMPLE_RATE, size=(SIDE, SIDE)),
+        shown,
+    )
+    dataset = inline.make(tmp_path / "films", tmp_path / "set")
+    clips = [entry.load() for split in dataset.splits for entry in dataset.entries(split)]
+    places = sorted((round(25 * clip.meta["source_start_seconds"]), len(clip.motion)) for clip in clips)
+    assert places == [(15, len(face)), (15 + len(face) + 25, len(face))]
+    (short,) = json.loads((tmp_path / "set" / FILE).read_text())["rejected"]
+    assert short["kind"] == "short" and "0.80 s from a cut to a cut" in short["reason"]
