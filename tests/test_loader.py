@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
+import signal
 from collections import Counter
 
 import numpy as np
 import pytest
 import torch
 
+from joyvasa.data.clips import ClipEntry
 from joyvasa.data.loader import WindowLoader, epoch_plan
 from joyvasa.data.shards import DatasetError, open_dataset
 from joyvasa.data.windows import WindowSpec
+from joyvasa.data.workers import SharedMemoryError, WorkerError, require_room
 
 SETTINGS = {
     "batch_size": 3,
@@ -229,3 +234,51 @@ def test_what_workers_get_can_be_pickled(loader):
     """Spawned workers receive the work by pickle."""
     work = loader()._epoch_batches()
     assert_same(list(pickle.loads(pickle.dumps(work))), list(work))
+
+
+def test_the_bytes_of_a_batch_are_those_that_its_arrays_have(loader):
+    longest = loader(spec=WindowSpec(30, 10), truncate_p=(0.5, 0.5))
+    batch = next(iter(longest))
+    arrays = [value for value in batch.values() if isinstance(value, torch.Tensor)]
+    assert longest.batch_bytes() == sum(value.numel() * value.element_size() for value in arrays)
+    assert longest.shared_bytes() == 0, "without workers nothing is shared"
+    assert loader(num_workers=1).shared_bytes() == 6 * loader().batch_bytes(), "no more than an epoch has"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_clip_that_is_not_finite_is_named(loader, workers, value, monkeypatch):
+    def motion(entry, start=0, stop=None):
+        rows = whole(entry, start, stop).copy()
+        if entry.key == "boris-2":
+            rows[3, 5] = value
+        return rows
+
+    whole = ClipEntry.motion
+    monkeypatch.setattr(ClipEntry, "motion", motion)
+    with pytest.raises(DatasetError, match="clip boris-2: motion is not finite"):
+        list(loader(num_workers=workers))
+
+
+def test_too_little_shared_memory_is_told_before_a_worker_starts_and_by_a_worker(loader, tmp_path, monkeypatch):
+    free = os.statvfs(tmp_path).f_bavail * os.statvfs(tmp_path).f_frsize
+    require_room(free // 2, tmp_path)
+    with pytest.raises(SharedMemoryError, match="--shm-size.*num_workers=0"):
+        require_room(2 * free, tmp_path)
+
+    def full(tensor):
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>: No space left on device (28)")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)
+    with pytest.raises(SharedMemoryError, match="No space left.*--shm-size"):
+        next(iter(loader(num_workers=2)))
+
+
+@pytest.mark.parametrize("number, fact", [(signal.SIGKILL, "lower data.num_workers"), (signal.SIGBUS, "/dev/shm")])
+def test_a_worker_that_is_killed_is_named_with_its_signal(loader, number, fact):
+    batches = iter(loader(num_workers=2, windows_per_clip=200))
+    next(batches)
+    worker = multiprocessing.active_children()[0]
+    os.kill(worker.pid, number)
+    with pytest.raises(WorkerError, match=f"data worker {worker.pid} was killed .{number.name}.*{fact}"):
+        list(batches)

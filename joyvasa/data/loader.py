@@ -336,7 +336,7 @@ class WindowLoader:
                     batch = next(batches)
             except StopIteration:
                 return
-            except RuntimeError as error:
+            except (RuntimeError, OSError, EOFError) as error:
                 death = explain_death(error)
                 if death is None:
                     raise

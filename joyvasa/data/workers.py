@@ -21,6 +21,7 @@ from pathlib import Path
 from torch import Tensor
 
 SHARED_MEMORY = Path("/dev/shm")
+REAP_SECONDS = 1.0
 STALL_SECONDS = 60.0  # a wait that long is told, with what the workers do
 _TORCH_SAYS = re.compile(r"DataLoader worker \(pid")
 _STATES = {"R": "running", "S": "waiting", "D": "waiting for a disk", "T": "stopped", "t": "stopped", "Z": "ended"}
@@ -134,8 +135,12 @@ def starting_workers() -> Iterator[None]:
             "left for them (ulimit -a shows the limits): lower data.num_workers, or set data.num_workers=0"
         ) from error
     finally:
-        running = [process for process in _started if process.exitcode is None]
-        _started[:] = running + list(set(multiprocessing.active_children()) - before)
+        _started.extend(set(multiprocessing.active_children()) - before)
+
+
+def forget_workers() -> None:
+    """Forget those of a run that has ended: the next one is not to be told of them."""
+    _started[:] = [process for process in _started if process.exitcode is None]
 
 
 def wake_stopped() -> None:
@@ -146,13 +151,24 @@ def wake_stopped() -> None:
 
 
 def explain_death(error: BaseException) -> WorkerError | None:
-    """The error to raise for PyTorch's message about a worker that died; None for any other exception."""
-    if not isinstance(error, RuntimeError) or not _TORCH_SAYS.search(str(error)):
+    """The error to raise instead of `error` where a worker has died; None where none has.
+
+    PyTorch says it in a RuntimeError, wherever the main thread is just then, or the connection to the worker breaks.
+    """
+    told = isinstance(error, RuntimeError) and _TORCH_SAYS.search(str(error)) is not None
+    broken = isinstance(error, (ConnectionError, EOFError, FileNotFoundError))
+    if not told and not broken:
         return None
-    for process in _started:
-        if process.exitcode not in (None, 0, -signal.SIGTERM):
-            return WorkerError(f"data worker {process.pid} {_ended(process.exitcode)}")
-    return WorkerError(" ".join(str(error).split()))
+    deadline = time.monotonic() + REAP_SECONDS
+    while True:
+        for process in _started:
+            # 0 and SIGTERM: of an epoch that was over.
+            if process.exitcode not in (None, 0, -signal.SIGTERM):
+                return WorkerError(f"data worker {process.pid} {_ended(process.exitcode)}")
+        if told or time.monotonic() > deadline:
+            break
+        time.sleep(0.01)  # its connections close a moment before the process itself has ended
+    return WorkerError(" ".join(str(error).split())) if told else None
 
 
 def _ended(exitcode: int) -> str:

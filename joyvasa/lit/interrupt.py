@@ -22,6 +22,7 @@ REQUEUE = (signal.SIGUSR1, signal.SIGUSR2)
 SIGNALS = (*REQUEUE, signal.SIGINT, signal.SIGTERM)
 GRACE_SECONDS = 30.0  # for a batch to come, where stopping before it would lose what has been done
 ASK_SECONDS = 0.5  # between two looks whether the main thread, told to stop, waits for a batch
+_END = 0  # no signal has this number
 AGAIN_SECONDS = 1.0  # one Ctrl-C arrives several times: from the terminal, from torchrun, through data workers
 
 
@@ -96,9 +97,12 @@ class Interrupt(Checkpoint):
         raise TrainingInterrupted(saved, number, requeued)
 
     def on_exception(self, trainer, pl_module, exception: BaseException) -> None:
-        """Save where a signal came while a batch was waited for."""
-        if not isinstance(exception, TrainingInterrupted) or exception.checkpoint is not None:
-            return
+        """Save where a signal came while a batch was waited for; Lightning calls no `teardown` after an exception."""
+        if isinstance(exception, TrainingInterrupted) and exception.checkpoint is None:
+            self._save_between_batches(trainer, exception)
+        self.teardown(trainer, pl_module, "fit")
+
+    def _save_between_batches(self, trainer, exception: TrainingInterrupted) -> None:
         if trainer.world_size > 1 or not prepare_between_batches(trainer):
             return
         keeper = next(c for c in trainer.callbacks if isinstance(c, Checkpoints))
@@ -142,7 +146,7 @@ class _Hurry(threading.Thread):
                     os.kill(os.getpid(), asked)
                 continue
             numbers = os.read(self._out, 512)  # all that came meanwhile: this thread may have been held up
-            if not numbers:
+            if _END in numbers:
                 return
             asked = asked or next((number for number in numbers if number in SIGNALS), 0)
             presses = numbers.count(signal.SIGINT)
@@ -159,8 +163,9 @@ class _Hurry(threading.Thread):
 
     def close(self) -> None:
         signal.set_wakeup_fd(self._before)
-        os.close(self._in)
+        os.write(self._in, bytes([_END]))  # not its end of file: data workers hold the pipe open too
         self.join()
+        os.close(self._in)
         os.close(self._out)
 
 

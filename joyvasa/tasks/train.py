@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from joyvasa.data.feature_groups import find_group
 from joyvasa.data.shards import DatasetInfo, open_dataset
-from joyvasa.data.workers import explain_death
+from joyvasa.data.workers import explain_death, forget_workers
 from joyvasa.lit.checkpoints import AtomicCheckpointIO, find_checkpoint, read_checkpoint
 from joyvasa.lit.data_module import MotionData
 from joyvasa.lit.distributed import is_rank_zero, rank_zero_first
@@ -98,6 +98,7 @@ def _fit_in(
 ) -> int:
     """Train in a run folder that this process holds; returns the exit code."""
     rank_zero = is_rank_zero()
+    forget_workers()
     module = build(cfg, dataset.stats)
     data = build_data(cfg, dataset, module)
     trainer = build_trainer(cfg, resume if rank_zero else None, dataset)
@@ -118,7 +119,7 @@ def _fit_in(
         if not trainer.is_global_zero and error.everywhere:
             return 2  # rank 0 says it
         raise ValueError(f"{error}\n{_remedy(error, cfg, folder)}") from error
-    except RuntimeError as error:
+    except (RuntimeError, OSError, EOFError) as error:
         death = explain_death(error)
         if death is None:
             raise

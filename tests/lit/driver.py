@@ -170,14 +170,15 @@ class Stall(pl.Callback):
 
 
 class KillWorker(pl.Callback):
-    """Kills a data worker with signal `number` after `step` optimizer steps, or in the validation after them."""
+    """Kills the data workers with signal `number` after `step` optimizer steps, or in the validation after them."""
 
     def __init__(self, step: int, number: int, validation: bool = False):
         self.step, self.number, self.validation = step, number, validation
 
     def _kill(self, trainer) -> None:
         if trainer.global_step == self.step:
-            os.kill(multiprocessing.active_children()[0].pid, self.number)
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid, self.number)
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx) -> None:
         if not self.validation:

@@ -25,7 +25,7 @@ def poison(what: str, step: int, value: float, rank: int = 0) -> list[str]:
     "what, value, how, facts",
     [
         ("input", math.nan, (), ("step 6", "motion of clip")),
-        ("input", math.inf, ACCUMULATED, ("step 6", "motion of clip")),
+        ("input", math.nan, ACCUMULATED, ("step 6", "motion of clip")),
         ("gradient", math.nan, (NO_CLIPPING,), ("step 6", "gradient", "norm nan")),
         ("gradient", math.inf, (), ("step 6", "gradient", "norm inf")),
         ("weight", math.nan, (), ("step 6", "weight", "norm nan")),
