@@ -29,6 +29,7 @@ from joyvasa.io.audio_tracks import (
     soundfile_seconds,
 )
 from joyvasa.io.timeline import Damaged, opened
+from joyvasa.io.wav import wav_parts
 
 LOUDEST = 16.0  # decoders overshoot 1 a little; integers stored as floats overshoot it by thousands
 SHORTER_SECONDS = 0.05  # by which one decoder may read less than the other
@@ -36,7 +37,6 @@ SHORTER_SECONDS = 0.05  # by which one decoder may read less than the other
 STATED = ("flac", "aiff", "au", "caf", "w64", "mov,mp4,m4a,3gp,3g2,mj2")
 MISSING_SECONDS = 0.5  # from the end that a header states, from which a recording counts as cut off
 NOTED_SECONDS = 0.02  # of silence or cuts by time stamps, from which on they are noted
-PLACEHOLDER_BYTES = 0x7FFF0000  # of audio in a WAV, from which on its header was written before its length was known
 KEPT = 256  # surveys that are remembered
 
 
@@ -142,7 +142,7 @@ def _measure(path: Path, container: str, track: Track, stated: float | None, clo
     if not gatherer.count:
         raise NoSound(f"{path}: the sound track holds no samples; export or download it again")
     notes = [*_broken_notes(broken), *_clock_notes(gatherer.clock)]
-    notes += wav_notes(path) if container == "wav" else _length_notes(gatherer.clock.seconds, stated)
+    notes += _wav_notes(path) if container == "wav" else _length_notes(gatherer.clock.seconds, stated)
     return gatherer.facts(container, track.index, notes)
 
 
@@ -257,28 +257,15 @@ def _length_notes(seconds: float, stated: float | None) -> list[str]:
     return [f"it ends at {seconds:.1f} s (its header states {stated:.1f} s): cut off, or not finished"]
 
 
-def wav_notes(path: Path) -> list[str]:
-    """What FFmpeg does not say of a WAV: that its end is missing, or that something follows it.
-
-    A length of nought, or of 2 GB and more, was written before the length was known, and is not believed.
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(12)
-        while len(head := file.read(8)) == 8 and head[:4] != b"data":
-            length = int.from_bytes(head[4:], "little")
-            file.seek(length + length % 2, os.SEEK_CUR)
-        length = int.from_bytes(head[4:], "little")
-        begin = file.tell()
-        end = begin + length + length % 2
-        if len(head) < 8 or length == 0 or length >= PLACEHOLDER_BYTES:
-            return []
-        if begin + length > size:
-            there = (size - begin) / length
-            return [f"{there:.0%} of the samples that its header states are there: cut off, or not finished"]
-        file.seek(end)
-        follows = file.read(4) == b"RIFF"
-    if follows:
-        share = f"{(size - end) / size:.0%} of the file"
-        return [f"{share}, another WAV joined to its end, is not read; join the audio with a program"]
+def _wav_notes(path: Path) -> list[str]:
+    """What FFmpeg does not say of a WAV: that its end is missing, or that another one is joined to it."""
+    parts = wav_parts(path)
+    if not parts:
+        return []
+    first = parts[0]
+    if first.stated is not None and first.there < first.stated:
+        there = first.there / first.stated
+        return [f"{there:.0%} of the samples that its header states are there: cut off, or not finished"]
+    if len(parts) > 1:
+        return [f"another WAV joined to its end, from byte {first.end} on, is not read; join the audio with a program"]
     return []

@@ -5,6 +5,7 @@ Only `joyvasa.io.audio_survey` and `joyvasa.io.audio` use this: everything else 
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import threading
@@ -17,6 +18,7 @@ import numpy as np
 import soundfile
 
 from joyvasa.io.timeline import Damaged, opened
+from joyvasa.io.wav import Window, wav_parts
 
 SOUNDFILE_BLOCK = 65_536
 # FFmpeg's formats that are nothing but packets in a row, each of which says where it begins. A broken packet costs that
@@ -231,22 +233,36 @@ def _count(broken: Broken, packet, at: float) -> None:
 
 
 def decode_soundfile(path: Path) -> Iterator[Piece]:
-    """A recording by libsndfile. Raises Damaged naming the file, also for what it cannot open."""
+    """A recording by libsndfile, and all the parts of WAVs that were joined byte by byte. Raises Damaged naming the
+    file, also for what it cannot open."""
     try:
-        with soundfile.SoundFile(os.fsencode(path)) as file:
-            layout = {1: "mono", 2: "stereo"}.get(file.channels, f"{file.channels} channels")
-            while len(block_NC := file.read(SOUNDFILE_BLOCK, dtype="float32", always_2d=True)):
-                yield Piece(None, file.samplerate, layout, block_NC)
+        parts = wav_parts(path)
+        if len(parts) < 2:
+            with soundfile.SoundFile(os.fsencode(path)) as file:  # bytes: the name need not be UTF-8
+                yield from _soundfile_pieces(file)
+            return
+        with path.open("rb") as whole:
+            for part in parts:
+                with soundfile.SoundFile(Window(whole, part.begin, part.end)) as file:
+                    yield from _soundfile_pieces(file)
     except (soundfile.LibsndfileError, TypeError, ValueError, RuntimeError) as error:
         # TypeError: a file called .raw, which has no header to read; ValueError: one that cannot be sought.
         raise Damaged(f"{path}: damaged audio ({error}); export or download it again") from error
 
 
+def _soundfile_pieces(file: soundfile.SoundFile) -> Iterator[Piece]:
+    layout = {1: "mono", 2: "stereo"}.get(file.channels, f"{file.channels} channels")
+    while len(block_NC := file.read(SOUNDFILE_BLOCK, dtype="float32", always_2d=True)):
+        yield Piece(None, file.samplerate, layout, block_NC)
+
+
 def soundfile_seconds(path: Path) -> float:
     """Length that libsndfile expects, by the header of the file; 0 for what it cannot open, and for MP3, which it fills
-    with silence up to the length that is stated there."""
+    with silence up to the length that is stated there. Infinite for joined WAVs: they have a header each."""
+    if len(wav_parts(path)) > 1:
+        return math.inf
     try:
         found = soundfile.info(os.fsencode(path))
-        return 0.0 if found.subtype.startswith("MPEG") else float(found.duration)
     except (soundfile.LibsndfileError, TypeError, ValueError, RuntimeError):
         return 0.0
+    return 0.0 if found.subtype.startswith("MPEG") else float(found.duration)

@@ -84,13 +84,12 @@ def test_hours_splits_speakers_decoders_remarks_and_settings_are_told(written):
     told = facts(
         clips=clips,
         decoders={("decord", ""): 5, ("pyav", "turned by 90 degrees"): 2},
-        conversions={"HLG tone-mapped": 3},
         remarks=[Note("", "speakers", "each file counts as one"), Note("b.mp4", "x", "y"), Note("a.mp4", "x", "y")],
         settings={"decoding": {"_target_": "a.b", "fps_limit": 30.0}, "speaker": "auto"},
     )
     words = Parsed(written(told)).words
     for part in (
-        "21.0 minwritten · 17.5 %", "2.0 hseen", "train: 60 clips, 6 speakers, 18.0 min", "pyav2turned by 90 degrees", "HLG tone-mapped3",
+        "21.0 minwritten · 17.5 %", "2.0 hseen", "train: 60 clips, 6 speakers, 18.0 min", "pyav2turned by 90 degrees",
         "validation: 10 clips, 1 speaker, 3.0 min", "speaker-0train3.0 min107", "each file counts as one",
         "xa.mp4 and 1 morey", "decoding.fps_limit30.0", "speakerauto", "Left outNothing.",
     ):  # fmt: skip
