@@ -1,10 +1,14 @@
 """Laws of films whose sound begins late or ends early: no clip has padding where a voice should be."""
 
+import json
+
 import numpy as np
 import pytest
 
-from joyvasa.io.video_sound import heard_between
+from joyvasa.io.video_sound import heard_between, loudness_db
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import SAMPLE_RATE
+from preprocess.report import HOW_READ
 from preprocess.videos.frames import MUTE_SECONDS, open_frames
 from preprocess.videos.records import Unusable
 from tests.preprocess.videos import inline
@@ -63,3 +67,17 @@ def test_a_clip_ends_where_the_sound_ends(tmp_path):
     assert len(clip.motion) == pytest.approx(55, abs=3)
     heard = np.flatnonzero(clip.audio)
     assert len(clip.audio) - heard[-1] < MUTE_SECONDS * SAMPLE_RATE
+
+
+def test_an_inverted_channel_makes_no_clip_silent_and_is_noted(tmp_path):
+    (tmp_path / "films").mkdir()
+    sound = voice(1)
+    write_video(tmp_path / "films" / "a.mp4", pictures(1, SECONDS), np.stack([sound, -sound], axis=1))
+    dataset = inline.make(tmp_path / "films", tmp_path / "set")
+    (entry,) = [entry for split in dataset.splits for entry in dataset.entries(split)]
+    heard = entry.audio()
+    assert loudness_db(heard) == pytest.approx(loudness_db(sound[: len(heard)]), abs=1)
+    (note,) = entry.meta()["quality"]["audio_notes"]
+    assert "a.mp4" in note and "of 2 is heard alone" in note
+    remarks = json.loads((tmp_path / "set" / "import.json").read_text())["remarks"]
+    assert [each["reason"] for each in remarks if each["kind"] == HOW_READ] == [note]
