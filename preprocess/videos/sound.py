@@ -36,7 +36,9 @@ def write_sound(path: Path, out: Path, seconds: float) -> SoundFacts:
     try:
         with film_sound(path) as sound:
             count = write_flac(sound.blocks, out, math.ceil(seconds * SAMPLE_RATE))
-            return SoundFacts(sound.rate, sound.channels, count / SAMPLE_RATE, sound.notes)
+            # Files are counted by sentence, so a sentence does not name the file.
+            notes = tuple(note.replace(f"audio of {path.name}:", "audio:", 1) for note in sound.notes)
+            return SoundFacts(sound.rate, sound.channels, count / SAMPLE_RATE, notes)
     except NoSound as error:
         raise Unusable("no_sound", reason_of(error, path)) from error
     except ValueError as error:

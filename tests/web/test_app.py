@@ -159,7 +159,7 @@ def test_what_is_wrong_is_a_sentence_and_the_page_goes_on(visitor, ask, tmp_path
     text.write_text("not a sound")
     broken.write_bytes(b"\xff\xd8\xff not a picture")
     client = visitor()
-    for changed, said in (({"voice": text}, "text.wav: not audio"), ({"image": broken}, "broken.jpg")):
+    for changed, said in (({"voice": text}, "text.wav: no video or sound"), ({"image": broken}, "broken.jpg")):
         status = ask(client, "film", **changed).result(60)[STATUS]
         assert 'class="problem"' in status and said in status and str(tmp_path) not in status
     assert "made in" in ask(client, "preview").result(60)[STATUS]

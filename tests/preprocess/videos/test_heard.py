@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from joyvasa.io.video_sound import heard_between
+from joyvasa.io.video_sound import heard_between, loudness_db
+from joyvasa.io.video_writer import write_video
 from joyvasa.motion import SAMPLE_RATE, SAMPLES_PER_FRAME
 from preprocess.report import FILE, NothingImported
 from preprocess.videos.frames import MUTE_SECONDS, open_frames
@@ -104,3 +105,17 @@ def test_a_title_card_in_the_middle_costs_nothing_but_itself(tmp_path):
     assert places == [(15, len(face)), (15 + len(face) + 25, len(face))]
     (short,) = json.loads((tmp_path / "set" / FILE).read_text())["rejected"]
     assert short["kind"] == "short" and "0.80 s from a cut to a cut" in short["reason"]
+
+
+def test_an_inverted_channel_makes_no_clip_silent_and_is_noted(tmp_path):
+    (tmp_path / "films").mkdir()
+    sound = voice(1)
+    write_video(tmp_path / "films" / "a.mp4", pictures(1, SECONDS), np.stack([sound, -sound], axis=1))
+    dataset = inline.make(tmp_path / "films", tmp_path / "set")
+    (entry,) = [entry for split in dataset.splits for entry in dataset.entries(split)]
+    heard = entry.audio()
+    assert loudness_db(heard) == pytest.approx(loudness_db(sound[: len(heard)]), abs=1)
+    (note,) = entry.meta()["quality"]["changed_while_reading"]
+    assert "of 2 is heard alone" in note
+    said = json.loads((tmp_path / "set" / FILE).read_text())
+    assert said["changed_while_reading"] == {note: 1}, "files are counted by sentence, so it does not name one"
