@@ -89,7 +89,8 @@ def test_hours_splits_speakers_decoders_remarks_and_settings_are_told(written):
     )
     words = Parsed(written(told)).words
     for part in (
-        "21.0 minwritten · 17.5 %", "2.0 hseen", "train: 60 clips, 6 speakers, 18.0 min", "pyav2turned by 90 degrees", "HLG tone-mapped3",
+        "21.0 minwritten · 17.5 %", "2.0 hseen", "train: 60 clips, 6 speakers, 18.0 min", "pyav2turned by 90 degrees",
+        "HLG tone-mapped3",
         "validation: 10 clips, 1 speaker, 3.0 min", "speaker-0train3.0 min107", "each file counts as one",
         "xa.mp4 and 1 morey", "decoding.fps_limit30.0", "speakerauto", "Left outNothing.",
     ):  # fmt: skip
