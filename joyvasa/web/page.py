@@ -17,6 +17,7 @@ from PIL import Image
 from joyvasa.animate.soundtrack import SOUNDS
 from joyvasa.faces.species import SPECIES
 from joyvasa.io.files import FILM_ENDINGS, PICTURE_ENDINGS
+from joyvasa.io.image import read_picture
 from joyvasa.web import words
 from joyvasa.web.counter import Counter
 from joyvasa.web.examples import Example
@@ -94,10 +95,9 @@ def thumbnails(examples: Sequence[Example]) -> str:
     """A stylesheet that shows each example's photo on its button, without a file that has to be served."""
     rules: list[str] = []
     for example in examples:
-        with Image.open(example.photo) as photo:
-            small = photo.convert("RGB").resize((THUMBNAIL_PX, THUMBNAIL_PX), Image.Resampling.BOX)
+        small = read_picture(example.photo, THUMBNAIL_PX).pixels
         content = io.BytesIO()
-        small.save(content, "JPEG", quality=80)
+        Image.fromarray(small).save(content, "JPEG", quality=80)
         data = base64.b64encode(content.getvalue()).decode()
         rules.append(f"#example-{example.name} {{ background-image: url(data:image/jpeg;base64,{data}); }}")
     return "\n".join(rules)
