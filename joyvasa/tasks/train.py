@@ -101,12 +101,15 @@ def _fit_in(
     forget_workers()
     module = build(cfg, dataset.stats)
     data = build_data(cfg, dataset, module)
-    trainer = build_trainer(cfg, resume if rank_zero else None, dataset)
     if rank_zero:
+        if resume:
+            for line in told_changes(folder, cfg, read_checkpoint(resume)["global_step"]):
+                print(line, flush=True)
         write_config(folder, cfg)
         dataset.stats.save(folder / "stats.safetensors")
         size = sum(p.numel() for p in module.parameters()) / 1e6
         print(f"{size:.2f} M parameters, {dataset.hours:.2f} h of motion, run folder {folder}", flush=True)
+    trainer = build_trainer(cfg, resume if rank_zero else None, dataset)
     started = time.monotonic()
     try:
         with shared_run_id(folder):
@@ -232,8 +235,6 @@ def build_trainer(cfg: DictConfig, resume: Path | None, dataset: DatasetInfo) ->
     step = read_checkpoint(resume)["global_step"] if resume else 0
     if resume:
         print(f"resuming {resume} at step {step}", flush=True)
-        for line in told_changes(resume.resolve().parents[1], cfg, step):
-            print(line, flush=True)
     for logger in _ours(loggers) if is_rank_zero() else ():  # killed before its first checkpoint, a run begins anew
         logger.rewind(step)
     callbacks = [each for each in instantiate(cfg.callbacks).values() if each is not None]  # null leaves one out

@@ -15,6 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from joyvasa.tasks import bench, train
+from joyvasa.tasks.objectives import SCORES
 from joyvasa.tasks.sweep import DONE, FAILED, INTERRUPTED, NOT_RUN, Trial, read_scores, read_trials
 from joyvasa.tasks.sweep_report import best_of, plot, swept, table
 from tests.tasks.conftest import TINY
@@ -74,6 +75,31 @@ def test_a_trial_is_the_run_that_its_overrides_alone_would_make(sweep, run, home
     assert run(*tiny, "denoiser.width=24", "name=alone", "run_id=single").code == 0
     value, _ = read_scores(home / "runs" / "alone" / "single", "val/loss")
     assert read_trials(folder)[1].objective == value
+
+
+@pytest.mark.parametrize(
+    "words, fact",
+    [
+        (("objective.name=val/los",), "val/loss"),
+        (("objective.name=val/lip_pc1",), "callbacks.samples"),  # logged from step 512 on; a trial has 4
+        (("trainer.limit_val_batches=0",), "trainer.limit_val_batches"),
+    ],
+)
+def test_an_objective_that_cannot_exist_is_refused_before_the_first_trial(words, fact, sweep, home):
+    done, folder = sweep("optim.optimizer.lr=1e-3,3e-3", "name=never", *words)
+    assert done.code == 2 and fact in done.err and "train/loss" in done.err
+    assert not read_trials(folder) and not (home / "runs" / "never").exists()
+
+
+def test_the_scores_that_a_sweep_knows_are_those_of_a_run(trained):
+    scores = json.loads((trained / "metrics.json").read_text())["metrics"]["model"]
+    assert set(scores) == set(SCORES)
+
+
+def test_a_sweep_moves_no_link_to_the_latest_run(sweep, home):
+    sweep("denoiser.width=16,24", "name=swept_only")
+    assert len(list((home / "runs" / "swept_only").iterdir())) == 2
+    assert not (home / "runs" / "swept_only" / "latest").exists()
 
 
 @pytest.mark.skipif(NO_OPTUNA, reason='hydra-optuna-sweeper is not installed: pip install -e ".[sweep]"')
