@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 SCREEN_SECONDS = 0.1  # between two drawings on a terminal
 LOG_SECONDS = 30.0  # between two lines of a log
+UP = "\x1b[A"  # moves a terminal's cursor to the line above, after a bar below another one
 
 
 class _Lines:
@@ -26,7 +27,7 @@ class _Lines:
 
     def write(self, text: str) -> None:
         """Write a drawing as a line; what only clears or ends one is left out."""
-        drawn = text.strip("\r\n ")
+        drawn = text.replace(UP, "").strip("\r\n ")
         if drawn:
             self._stream.write(f"{drawn}\n")
 
@@ -50,7 +51,7 @@ def progress_bar(
         what: stands before the bar.
         unit: what is counted.
         total: of `work`; None: its length, or what `advance` is told.
-        leave: whether the bar stays when it is done.
+        leave: whether the bar stays when it is done; one that does not is no line of a log.
         initial: what was done before.
 
     Returns:
@@ -64,6 +65,7 @@ def progress_bar(
         unit=unit,
         total=total,
         leave=leave,
+        disable=not (screen or leave),
         initial=initial,
         dynamic_ncols=screen,
         mininterval=every,
