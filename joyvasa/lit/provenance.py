@@ -16,7 +16,7 @@ def code_version() -> dict[str, str | None]:
     if (package.parent / ".git").exists():
         command = ["git", "-C", str(package.parent), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
         try:
-            commit = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True).stdout.strip()
+            commit = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout.strip()
         except (OSError, subprocess.SubprocessError):  # no git here, or a checkout of somebody else's
             commit = None
     try:

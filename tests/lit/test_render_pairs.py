@@ -83,7 +83,6 @@ def test_after_the_deadline_it_stops_and_leaves_no_half_film(clip, drawing, tmp_
         for frame in drawing.paint(motion):
             drawn.append(1)
             if len(drawn) == HOW.frames + 3:
-                assert list(tmp_path.iterdir()) != [], "the film is begun"
                 clock.now = 101.0
             yield frame
 

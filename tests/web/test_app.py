@@ -18,7 +18,7 @@ import pytest
 
 from joyvasa.web import app
 from joyvasa.web.app import Shop, check_port, serve, wait_for_end
-from tests.waiting import free_port, until
+from tests.waiting import HANGS_SECONDS, free_port, until
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")
 SETTINGS = ("auto", 0, "", [], 1.5, 1, 1, 1, 1, "voice")
@@ -108,14 +108,14 @@ def test_a_photo_and_a_voice_become_a_film_that_can_be_fetched_and_goes_with_its
     from joyvasa.io.video_reader import probe_video
 
     client = visitor()
-    result = ask(client, "film").result(60)
+    result = ask(client, "film").result(HANGS_SECONDS)
     info = probe_video(result[FILM]["value"])
     assert (info.frames, info.fps, info.has_sound) == (25, 25, True)
     assert "Film of 1.0 s" in result[STATUS] and "a face.png" in result[USED]
     link = re.search(r'href="([^"]+)"', result[STATUS]).group(1)
     assert get(f"{shop.address}/{link}")[0] == 200
     assert speaker.heard == [("voice.wav", 16_000, 1.5)], "guidance arrives"
-    short = ask(client, "preview").result(60)
+    short = ask(client, "preview").result(HANGS_SECONDS)
     assert "Preview of 0.4 s" in short[STATUS]
     assert films(shop) == ["a face_voice.mp4", "a face_voice_preview.mp4"]
     client.close()
@@ -160,9 +160,9 @@ def test_what_is_wrong_is_a_sentence_and_the_page_goes_on(visitor, ask, tmp_path
     broken.write_bytes(b"\xff\xd8\xff not a picture")
     client = visitor()
     for changed, said in (({"voice": text}, "text.wav: no video or sound"), ({"image": broken}, "broken.jpg")):
-        status = ask(client, "film", **changed).result(60)[STATUS]
+        status = ask(client, "film", **changed).result(HANGS_SECONDS)[STATUS]
         assert 'class="problem"' in status and said in status and str(tmp_path) not in status
-    assert "made in" in ask(client, "preview").result(60)[STATUS]
+    assert "made in" in ask(client, "preview").result(HANGS_SECONDS)[STATUS]
 
 
 def test_a_film_can_be_cancelled_and_nothing_is_left(shop, visitor, ask, speaker):
@@ -171,9 +171,9 @@ def test_a_film_can_be_cancelled_and_nothing_is_left(shop, visitor, ask, speaker
     request = ask(client, "film")
     until(lambda: speaker.heard)
     client.predict(api_name="/cancel")
-    assert "Cancelled" in request.result(60)[STATUS] and films(shop) == []
+    assert "Cancelled" in request.result(HANGS_SECONDS)[STATUS] and films(shop) == []
     speaker.go.set()
-    assert "made in" in ask(client, "film").result(60)[STATUS]
+    assert "made in" in ask(client, "film").result(HANGS_SECONDS)[STATUS]
 
 
 def test_five_at_once_are_made_in_turn_or_refused_with_a_sentence(shop, visitor, ask, speaker):
@@ -181,7 +181,7 @@ def test_five_at_once_are_made_in_turn_or_refused_with_a_sentence(shop, visitor,
     requests = [ask(visitor(), "preview") for _ in range(5)]
     until(lambda: sum(request.done() for request in requests) == 2)
     speaker.go.set()
-    said = [request.result(60)[STATUS] for request in requests]
+    said = [request.result(HANGS_SECONDS)[STATUS] for request in requests]
     assert sum("made in" in status for status in said) == 3
     assert sum("3 films are being made or waiting" in status for status in said) == 2
     assert any("In line: " in update[STATUS] for request in requests for update in request.outputs())

@@ -55,13 +55,13 @@ def test_a_preview_is_the_beginning_drawn_by_the_quick_stage(make, wish):
 def test_what_fails_or_is_cancelled_leaves_nothing(workshop, wish, speaker, folder):
     line = Line(at_once=1, waiting=1)
     failed = line.add("anna", lambda job: workshop.make(job, replace(wish, face=7)))
-    assert "face=7" in str(failed.future.exception(30))
+    assert "face=7" in str(failed.future.exception(HANGS_SECONDS))
     speaker.go.clear()
     job = line.add("anna", lambda job: workshop.make(job, wish))
     while not speaker.heard:
         assert not job.future.done()
     job.cancel()
-    assert isinstance(job.future.exception(30), Cancelled)
+    assert isinstance(job.future.exception(HANGS_SECONDS), Cancelled)
     assert not [path for path in folder.root.rglob("*") if path.is_file()]
     line.close()
 

@@ -7,15 +7,13 @@ import random
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from contextlib import suppress
-from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 from tests.preprocess.videos.made import talking
+from tests.waiting import HANGS_SECONDS
 
 ROOT = Path(__file__).parents[3]
 
@@ -30,15 +28,27 @@ def films(tmp_path_factory):
     return folder
 
 
-def start(films: Path, output: Path, *more: str) -> subprocess.Popen:
+def run(films: Path, output: Path, pattern: str = "", number: int = 0) -> int:
+    """The exit code of a run whose processes are all killed at the `number`-th moment at which they write a file or a
+    folder of this pattern, on a machine of any speed; 0 is never."""
     words = (
         "source=videos", f"input={films}", f"output={output}", "weights=random:0:small", "filters.min_seconds=2",
-        "filters.max_seconds=2.2", "engine.workers=2", "source.settings.decoding.span_seconds=1000", *more,
+        "filters.max_seconds=2.2", "engine.workers=2", "source.settings.decoding.span_seconds=1000",
     )  # fmt: skip
+    count = output.with_name("moments")
+    count.unlink(missing_ok=True)
+    moment = {"KILLED_AT": str(number), "KILLED_PATTERN": f"{output}/{pattern}", "KILLED_COUNT": str(count)}
+    command = [sys.executable, str(Path(__file__).with_name("killed.py")), *words]
     with open(output.with_name("log.txt"), "ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "preprocess", *words], cwd=ROOT, stdout=log, stderr=log, start_new_session=True
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | moment | {"PYTHONPATH": str(ROOT)},
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
+    return process.wait(timeout=HANGS_SECONDS)
 
 
 def things(output: Path) -> set[tuple[str, int]]:
@@ -58,41 +68,28 @@ def content(output: Path) -> dict[str, bytes]:
     return {str(path.relative_to(output)): path.read_bytes() for path in paths}
 
 
-def kill_when(process: subprocess.Popen, output: Path, due: Callable[[set[str]], bool]) -> bool:
-    """Kill the whole group when the files changed since the start are due; whether it was alive then."""
-    before = things(output)
-    while process.poll() is None:
-        if due({name for name, _ in things(output) - before}):
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            return True
-        time.sleep(0.002)
-    return False
-
-
-def kills() -> list[Callable[[set[str]], bool]]:
+def kills() -> list[tuple[str, int]]:
     """Six while films are worked on, wherever it is; four at moments of packing."""
     rng = random.Random(0)
-    counts = [rng.randint(2, 5) for _ in range(6)]
-    patterns = ("*/.staging/*/film-*", "*/packing/core/*.tmp", "*/set/core", "*/set/report.html*")
-    return [lambda changed, count=count: len(changed) >= count for count in counts] + [
-        lambda changed, pattern=pattern: any(fnmatch(name, pattern) for name in changed) for pattern in patterns
-    ]
+    anywhere = [(".staging/*", rng.randint(5, 20)) for _ in range(6)]
+    packing = [(".staging/packing/core/*.tmp", 2), (".staging/packing/stats.safetensors", 1), ("core", 1)]
+    return [*anywhere, *packing, ("report.html", 1)]
 
 
 @pytest.mark.torture
 def test_ten_kills_leave_the_bytes_of_an_undisturbed_run(films, tmp_path):
-    (tmp_path / "whole").mkdir()
+    for name in ("whole", "broken"):
+        (tmp_path / name).mkdir()
     whole, broken = tmp_path / "whole" / "set", tmp_path / "broken" / "set"
-    broken.parent.mkdir()
-    assert start(films, whole).wait(600) == 0, (tmp_path / "whole" / "log.txt").read_text()
-    for number, due in enumerate(kills()):
-        assert kill_when(start(films, broken), broken, due), f"the run ended after {number} kills"
-    assert start(films, broken).wait(600) == 0, (tmp_path / "broken" / "log.txt").read_text()
+    assert run(films, whole) == 0, (tmp_path / "whole" / "log.txt").read_text()
+    for pattern, number in kills():
+        code = run(films, broken, pattern, number)
+        assert code == -signal.SIGKILL, f"{pattern} {number}: {(tmp_path / 'broken' / 'log.txt').read_text()}"
+    assert run(films, broken) == 0, (tmp_path / "broken" / "log.txt").read_text()
     one, two = content(whole), content(broken)
     assert one.keys() == two.keys()
     assert [name for name in one if one[name] != two[name]] == []
     assert not list(broken.rglob("*.tmp"))
     before = things(broken)
-    assert start(films, broken).wait(600) == 0
+    assert run(films, broken) == 0
     assert {name for name, _ in things(broken) - before} <= {str(broken / ".staging" / "lock")}
