@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.waiting import HANGS_SECONDS
+
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ("joyvasa", "preprocess", "conf", "tests", "pyproject.toml", "run.py")
 CONFIG_TESTS = ("tests/test_config.py", "tests/test_command_line.py", "tests/usage")
@@ -52,7 +54,9 @@ def tests_of(folder: Path, *words: str) -> subprocess.CompletedProcess:
     """pytest in a copy, which it imports in place of the project."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
     environment = os.environ | {"PYTHONPATH": str(folder)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=1800)
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3 * HANGS_SECONDS
+    )
 
 
 @pytest.mark.slow

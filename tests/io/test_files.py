@@ -6,7 +6,6 @@ import errno
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import av
@@ -59,7 +58,7 @@ def test_what_a_killed_writer_left_is_removed_and_what_another_writes_is_not(tmp
         elsewhere = tmp_path / f".joyvasa-{'0' * 8}-1-{'0' * 8}.tmp"  # of a process of another machine
         elsewhere.touch()
         assert remove_leftovers(tmp_path) == (left in os.listdir(tmp_path)) and mine.exists() and elsewhere.exists()
-        os.utime(elsewhere, (0, time.time() - 2 * files.ABANDONED_SECONDS))
+        os.utime(elsewhere, (0, elsewhere.stat().st_mtime - 2 * files.ABANDONED_SECONDS))
         assert remove_leftovers(tmp_path) == 1 and mine.exists()
     assert os.listdir(tmp_path) == ["y"]
 

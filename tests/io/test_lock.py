@@ -76,7 +76,12 @@ def test_a_lock_of_another_machine_holds_while_somebody_touches_it(alive, tmp_pa
     path = tmp_path / LOCK_NAME
     path.write_text(json.dumps(dataclasses.asdict(other)))
     ended = threading.Event()
-    toucher = threading.Thread(target=lambda: [os.utime(path) for _ in iter(lambda: ended.wait(0.01), True)])
+
+    def touch() -> None:
+        while not ended.wait(0.01):
+            os.utime(path)
+
+    toucher = threading.Thread(target=touch)
     if alive:
         toucher.start()
     try:

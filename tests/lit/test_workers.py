@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from joyvasa.lit.checkpoints import read_checkpoint
+from tests.waiting import HANGS_SECONDS
 
 DRIVER = Path(__file__).with_name("driver.py")
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,6 @@ def test_a_small_dev_shm_is_told(size, tmp_path, tiny_args):
     command = f'{mount}; exec "$@"'
     words = ["unshare", "-m", "sh", "-c", command, "sh", sys.executable, str(DRIVER), *tiny_args(tmp_path, WORKERS)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=600)
+    done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=HANGS_SECONDS)
     assert done.returncode == 2
     assert "/dev/shm" in done.stderr and "--shm-size" in done.stderr and "data.num_workers=0" in done.stderr

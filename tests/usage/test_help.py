@@ -21,6 +21,7 @@ from joyvasa.usage.program import place_of
 from joyvasa.usage.signatures import ANY, plain_type, read_types, types_of_root
 from preprocess.config import front as preprocess_front
 from tests.project_conf import SOURCES, TASKS
+from tests.waiting import HANGS_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 CHOICES = [(main_front, task) for task in TASKS] + [(preprocess_front, source) for source in SOURCES]
@@ -148,6 +149,6 @@ print("HEAVY", [name for name in {HEAVY!r} if name in sys.modules])
 """
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", check]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=300, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=HANGS_SECONDS, env=environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "HEAVY []"
