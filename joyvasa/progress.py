@@ -131,7 +131,7 @@ class WorkBar:
         self._items = items
         self._note = ""
         self._every = SCREEN_SECONDS if sys.stderr.isatty() else LOG_SECONDS
-        self._drawn = time.monotonic()
+        self._drawn = time.time()
         self.bar = progress_bar(what=what, unit=unit, total=self._total())
         self._show()
 
@@ -212,8 +212,8 @@ class WorkBar:
         """Draw where a drawing is due: tqdm itself draws only when its count moves."""
         self.bar.total = self._total()
         told = f"{self._ended} of {len(self._lengths)} {self._items}"
-        now = time.monotonic()
-        due = now - self._drawn >= self._every
+        now = time.time()
+        due = now - max(self._drawn, self.bar.last_print_t) >= self._every
         self.bar.set_postfix_str(f"{told}, {self._note}" if self._note else told, refresh=due)
         if due:
             self._drawn = now
