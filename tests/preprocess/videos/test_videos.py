@@ -42,6 +42,18 @@ def films(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def made_once(films, tmp_path_factory) -> Path:
+    """The dataset of `films`, with its unfinished work beside it. Shared by all tests: read only."""
+    return inline.make(films, tmp_path_factory.mktemp("once") / "set").folder
+
+
+@pytest.fixture
+def made(made_once, tmp_path) -> Path:
+    """tmp_path/set as `make(films)` leaves it."""
+    return Path(shutil.copytree(made_once, tmp_path / "set"))
+
+
 def bytes_of(folder: Path) -> dict[str, bytes]:
     paths = (path for path in folder.rglob("*") if path.is_file() and ".staging" not in path.parts)
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
@@ -75,8 +87,7 @@ def test_films_become_clips_with_all_that_training_and_judging_need(make, films,
     assert "3 clips" in capsys.readouterr().out
 
 
-def test_what_is_done_is_not_done_again(make, films, tmp_path, monkeypatch, capsys):
-    make(films)
+def test_what_is_done_is_not_done_again(make, films, made, tmp_path, monkeypatch, capsys):
     before = bytes_of(tmp_path / "set")
     with monkeypatch.context() as patch:
         for name in ("probe", "write_sound", "open_frames", "move_piece"):
@@ -85,8 +96,7 @@ def test_what_is_done_is_not_done_again(make, films, tmp_path, monkeypatch, caps
     assert "nothing to do" in capsys.readouterr().out and bytes_of(tmp_path / "set") == before
 
 
-def test_a_changed_setting_does_again_what_depends_on_it_alone(make, films, tmp_path, monkeypatch):
-    make(films)
+def test_a_changed_setting_does_again_what_depends_on_it_alone(make, films, made, tmp_path, monkeypatch):
     ran: list[str] = []
     for name in ("probe", "write_sound", "move_piece"):
         was = getattr(stages, name)
@@ -116,10 +126,9 @@ def test_a_new_film_costs_no_other_one_anything(make, films, tmp_path, monkeypat
     assert len(clips(make(folder))) == 4 and ran == ["move"]
 
 
-def test_another_folder_gets_the_same_bytes(make, films, tmp_path):
-    make(films, output="one/set")
-    make(films, output="two/set")
-    assert bytes_of(tmp_path / "one" / "set") == bytes_of(tmp_path / "two" / "set")
+def test_another_folder_gets_the_same_bytes(make, films, made_once, tmp_path):
+    make(films, output="another/set")
+    assert bytes_of(tmp_path / "another" / "set") == bytes_of(made_once)
 
 
 def test_thirty_bad_files_beside_three_good_ones(make, tmp_path):
@@ -168,8 +177,7 @@ def test_spans_change_no_number_beside_their_borders(make, tmp_path):
     assert starts == list(np.cumsum([0, *(meta["frames"] for meta in metas)])[:-1]) and len(metas) == 3
 
 
-def test_a_dataset_of_another_source_is_left_alone(make, films, tmp_path):
-    make(films)
+def test_a_dataset_of_another_source_is_left_alone(make, films, made, tmp_path):
     description = tmp_path / "set" / DESCRIPTION
     content = json.loads(description.read_bytes()) | {"source": "synthetic"}
     description.write_text(json.dumps(content))
@@ -197,8 +205,8 @@ def test_a_full_disk_ends_the_run_and_loses_nothing(make, films, monkeypatch):
     assert len(clips(make(films))) == 3 and len(calls) == 4  # the first was not done again
 
 
-def test_a_run_killed_behind_its_dataset_is_not_taken_for_the_one_before(make, films, tmp_path, monkeypatch):
-    before = bytes_of(make(films).folder)
+def test_a_run_killed_behind_its_dataset_is_not_taken_for_the_one_before(make, films, made, tmp_path, monkeypatch):
+    before = bytes_of(made)
     with monkeypatch.context() as patch:
         patch.setattr(source, "write_report", lambda *_: sys.exit("killed"))
         with pytest.raises(SystemExit):
@@ -245,15 +253,15 @@ def test_a_film_that_changes_while_it_is_worked_on_is_named(make, films, tmp_pat
 
 
 @pytest.mark.parametrize("ending", ["sound.flac", "look-*/0000.safetensors", "piece-*.safetensors"])
-def test_unfinished_work_that_a_crash_left_empty_is_made_again(make, films, tmp_path, ending):
-    before = bytes_of(make(films).folder)
+def test_unfinished_work_that_a_crash_left_empty_is_made_again(make, films, made, tmp_path, ending):
+    before = bytes_of(made)
     for path in (tmp_path / "set" / ".staging").glob(f"*/{ending}"):
         path.write_bytes(b"")
     changed = {"source.settings.extracting.still": 0.2}  # so that all of it is read again
     for _ in range(2):  # what is broken may be found by failing on it once
         with suppress(NothingImported):
-            made = make(films, **changed)
-    assert len(clips(made)) == 3
+            found = clips(make(films, **changed))
+    assert len(found) == 3
     assert bytes_of(make(films).folder) == before
 
 
