@@ -29,6 +29,7 @@ from joyvasa.data.workers import (
     WAIT,
     SharedMemoryError,
     explain_death,
+    outlive_signals,
     share,
     starting_workers,
     telling_stalls,
@@ -127,6 +128,8 @@ class _EpochBatches(IterableDataset):
     def __iter__(self) -> Iterator[Batch | _Failure]:
         info = get_worker_info()
         worker, workers = (info.id, info.num_workers) if info else (0, 1)
+        if info:
+            outlive_signals()
         batches = -(-len(self.plan) // (self.batch_size * self.world_size))
         # Workers take turns beginning with batch `first`: DataLoader asks worker 0 first, resumed or not.
         for batch in range(self.first + worker, batches, workers):

@@ -8,8 +8,10 @@ thread of a queue, which prints the error, drops the batch and lets the training
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.util
 import os
 import re
+import resource
 import signal
 import threading
 import time
@@ -22,10 +24,12 @@ from torch import Tensor
 
 SHARED_MEMORY = Path("/dev/shm")
 REAP_SECONDS = 1.0
+TERM_SECONDS = 60
 STALL_SECONDS = 60.0  # a wait that long is told, with what the workers do
 _TORCH_SAYS = re.compile(r"DataLoader worker \(pid")
 _STATES = {"R": "running", "S": "waiting", "D": "waiting for a disk", "T": "stopped", "t": "stopped", "Z": "ended"}
 
+_ENDED = (None, 0, -signal.SIGTERM, -signal.SIGALRM)  # it runs, or was ended by the training
 _started: list[BaseProcess] = []  # kept after they have ended: PyTorch throws its own away before anyone asks why
 
 
@@ -58,6 +62,16 @@ class BatchWait:
 
 
 WAIT = BatchWait()
+
+
+def outlive_signals() -> None:
+    """In a worker: do not end by a SIGTERM that was sent to all processes of a job, before the training has saved.
+
+    The training ends its workers by other means, and only one that does not answer by this signal: after `TERM_SECONDS`
+    it works.
+    """
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, lambda *_: signal.alarm(TERM_SECONDS))
 
 
 def require_room(needed: int, folder: Path = SHARED_MEMORY) -> None:
@@ -110,6 +124,11 @@ def share(batch: dict) -> None:
             value.share_memory_()
         except (RuntimeError, OSError) as error:
             reason = " ".join(str(error).split())
+            if "Too many open files" in reason:
+                raise SharedMemoryError(
+                    f"a data worker may open no more files ({reason}): raise the limit (ulimit -n, now "
+                    f"{resource.getrlimit(resource.RLIMIT_NOFILE)[0]}), or lower data.num_workers"
+                ) from error
             raise SharedMemoryError(
                 f"{SHARED_MEMORY}: no room for a batch of {_mebibytes(size)} ({_free()}; {reason}); {advice(size)}"
             ) from error
@@ -136,6 +155,17 @@ def starting_workers() -> Iterator[None]:
         ) from error
     finally:
         _started.extend(set(multiprocessing.active_children()) - before)
+        # Before multiprocessing's own end, which asks them by SIGTERM and waits.
+        multiprocessing.util.Finalize(None, _kill_workers, exitpriority=100)
+
+
+def _kill_workers() -> None:
+    """At the end of the process: an exception that is still held keeps workers alive, and they only read."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch's handler would report them
+    for process in _started:
+        if process.exitcode is None:
+            process.kill()
 
 
 def forget_workers() -> None:
@@ -162,8 +192,7 @@ def explain_death(error: BaseException) -> WorkerError | None:
     deadline = time.monotonic() + REAP_SECONDS
     while True:
         for process in _started:
-            # 0 and SIGTERM: of an epoch that was over.
-            if process.exitcode not in (None, 0, -signal.SIGTERM):
+            if process.exitcode not in _ENDED:
                 return WorkerError(f"data worker {process.pid} {_ended(process.exitcode)}")
         if told or time.monotonic() > deadline:
             break

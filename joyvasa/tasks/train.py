@@ -54,11 +54,13 @@ Build = Callable[[DictConfig, MotionStats], MotionModule]
 Conclude = Callable[[DictConfig, DatasetInfo, Path, Path, dict], dict]
 
 
-def resume_command(folder: Path | None) -> str:
-    """The command typed, with resume= added; without a folder, to start anew."""
+def resume_command(folder: Path | None, *changes: str) -> str:
+    """The command typed, with resume= and `changes` (key=value) in place of what was typed for them; without a folder,
+    to start anew."""
     import shlex
 
-    words = [word for word in sys.argv[1:] if not word.startswith("resume=")]
+    keys = ["resume", *(change.partition("=")[0] for change in changes)]
+    words = [word for word in sys.argv[1:] if word.partition("=")[0] not in keys] + list(changes)
     if folder is not None:
         words.append(f"resume={folder}")
     return " ".join(["python", "run.py", *(shlex.quote(word) for word in words)])
@@ -152,15 +154,15 @@ def _remedy(error: NotFiniteError, cfg: DictConfig, folder: Path) -> str:
     last = folder / "checkpoints" / "last.ckpt"
     lower = f"optim.optimizer.lr={cfg.optim.optimizer.lr / 10:g}"
     where = "no checkpoint had been saved: start anew"
-    command = resume_command(None)
+    resumed = None
     if last.is_file():
         where = f"{last} (step {read_checkpoint(last)['global_step']}) is whole: go on from there"
-        command = resume_command(folder)
+        resumed = folder
     if error.from_data:
-        return f"remove or re-extract this clip; {where}: {command}"
+        return f"remove or re-extract this clip; {where}: {resume_command(resumed)}"
     clip = cfg.trainer.gradient_clip_val
     how = f"lower the learning rate (now {cfg.optim.optimizer.lr:g}), or clip gradients more (now {clip})"
-    return f"{how}; {where}: {command} {lower}"
+    return f"{how}; {where}: {resume_command(resumed, lower)}"
 
 
 def _conclude_run(trainer: Trainer, seconds: float, conclude: Callable[[Path, Path, dict], dict], folder: Path) -> None:

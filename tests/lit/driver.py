@@ -169,6 +169,16 @@ class Stall(pl.Callback):
         os.kill(os.getpid(), self.number)
 
 
+class SignalAll(SignalAt):
+    """As a cluster that ends a job: first the data workers, then this process."""
+
+    def on_before_backward(self, trainer, pl_module, loss) -> None:
+        if trainer.global_step == self.step:
+            for worker in multiprocessing.active_children():
+                os.kill(worker.pid, self.number)
+        super().on_before_backward(trainer, pl_module, loss)
+
+
 class KillWorker(pl.Callback):
     """Kills the data workers with signal `number` after `step` optimizer steps, or in the validation after them."""
 

@@ -39,6 +39,12 @@ def test_a_signal_while_no_batch_comes_saves_and_goes_on_exactly(number, how, tm
     assert all((value == state(whole)[name]).all() for name, value in state(resumed).items())
 
 
+def test_a_signal_to_every_process_of_the_job_saves_too(tmp_path, fit):
+    stop = callback("SignalAll", step=2, number=int(signal.SIGTERM))
+    run = fit(tmp_path, WORKERS, *stop, code=143)
+    assert read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"] >= 3
+
+
 @pytest.mark.parametrize("validation", [False, True])
 def test_a_killed_worker_ends_the_run_with_its_cause(validation, tmp_path, fit):
     kill = callback("KillWorker", step=2, number=9, validation=validation)
