@@ -49,6 +49,9 @@ _LOADER = ("window", "history", "batch_size", "num_workers", "short", "truncate_
 # Lightning's advice on what is so by design: a resumed run's folder is not empty, few batches an epoch, no workers.
 EXPECTED = ".*(LeafSpec|does not have many workers|logging interval|exists and is not empty|in eval mode).*"
 
+# What PyTorch and Python say of it, in a RuntimeError.
+NO_MEMORY = ("can't allocate memory", "Cannot allocate memory", "can't start new thread")
+
 Check = Callable[[DictConfig], None]
 Build = Callable[[DictConfig, MotionStats], MotionModule]
 Conclude = Callable[[DictConfig, DatasetInfo, Path, Path, dict], dict]
@@ -124,16 +127,27 @@ def _fit_in(
         if not trainer.is_global_zero and error.everywhere:
             return 2  # rank 0 says it
         raise ValueError(f"{error}\n{_remedy(error, cfg, folder)}") from error
-    except (RuntimeError, OSError, EOFError) as error:
-        death = explain_death(error)
-        if death is None:
+    except (RuntimeError, OSError, EOFError, MemoryError) as error:
+        better = explain_death(error) or _explain_memory(error)
+        if better is None:
             raise
-        raise death from error
+        raise better from error
     if trainer.is_global_zero:
         _conclude_run(trainer, time.monotonic() - started, partial(conclude, cfg, dataset), folder)
         if point_latest(folder):
             print(f"latest    {folder.parent / 'latest'}", flush=True)
     return 0
+
+
+def _explain_memory(error: BaseException) -> OSError | None:
+    """The error to raise where the process may have no more memory or threads; None for any other exception."""
+    text = " ".join(str(error).split())
+    if not isinstance(error, MemoryError) and not any(sign in text for sign in NO_MEMORY):
+        return None
+    return OSError(
+        f"the system gives this process no more memory or threads ({text}); lower data.batch_size or data.num_workers, "
+        "or raise the limits (ulimit -a shows them)"
+    )
 
 
 def _tell_interrupted(stop: TrainingInterrupted, folder: Path) -> None:
