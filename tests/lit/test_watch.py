@@ -15,7 +15,7 @@ from torch.distributed import HashStore
 
 from joyvasa.lit.distributed import agree, connect, join, rank_zero_first
 from joyvasa.lit.watch import EXIT_CODE, Watch
-from tests.waiting import HANGS_SECONDS, FakeClock, hang, linger, process_state, until
+from tests.waiting import HANGS_SECONDS, FakeClock, hang, linger, process_state, runs, until
 
 fork = multiprocessing.get_context("fork")
 NEVER = 100 * HANGS_SECONDS  # a time-out that does not pass: what is noticed is noticed by itself
@@ -69,7 +69,13 @@ def dies(watch: Counted) -> None:
 
 def stops_beating(watch: Counted) -> None:
     meet(watch)
+    (watch.folder / f"{watch.rank}.stops").touch()
     os.kill(os.getpid(), signal.SIGSTOP)
+
+
+def has_stopped(process: int, rank: int, folder: Path) -> bool:
+    """Whether a rank has stopped itself; others may stop a process for a while."""
+    return (folder / f"{rank}.stops").exists() and process_state(process) == "T"
 
 
 def fails(watch: Counted) -> None:
@@ -88,7 +94,7 @@ def goes_on_impatient(watch: Counted) -> None:
     """Its time-out begins to count only now that the other is stopped."""
     meet(watch)
     other = int((watch.folder / f"{1 - watch.rank}.heard").read_text())
-    until(lambda: process_state(other) == "T", "the other to be stopped")
+    until(lambda: has_stopped(other, 1 - watch.rank, watch.folder), "the other to be stopped")
     watch.timeout_seconds = 0.5
     hang()
 
@@ -111,8 +117,8 @@ def pair(tmp_path, port):
         for process in how:
             process.start()
         try:
-            for process in how:
-                until(lambda process=process: process_state(process.pid) in "ZT", f"the end of {process}")
+            for rank, process in enumerate(how):
+                until(lambda pid=process.pid, rank=rank: not runs(pid) or has_stopped(pid, rank, tmp_path), "their end")
         finally:
             for process in how:
                 process.kill()
