@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -66,7 +67,8 @@ class Front:
             check_strays(self.program, typed, words.strays, help_of)
             if not (words.has(PRINTING) or starts_something(self.program, words)):
                 self._refuse(words)
-            check_settings(self.program, words, help_of)
+            if os.environ.get("HYDRA_FULL_ERROR") != "1":  # Hydra's own error, with its traceback, is wanted then
+                check_settings(self.program, words, help_of)
         except WrongWords as error:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(ASKED_WRONGLY)
