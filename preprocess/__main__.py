@@ -9,34 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import nullcontext
 
 os.environ.setdefault("WDS_SECURE", "1")
 
 ASKED_WRONGLY = 2
 STOPPED = 130  # as shells report a program that Ctrl-C ended
 IN_PLACE = "preprocess.features."  # adds to the dataset at input=
-
-
-@contextmanager
-def _held(folder: Path, purpose: str, *, create: bool) -> Iterator[None]:
-    """Hold the folder. Where `create` says so it is made; what was made for that alone is removed, so that a command
-    asked wrongly leaves nothing."""
-    from joyvasa.io.lock import hold_folder
-
-    if not create and not folder.is_dir():  # the source says so
-        yield
-        return
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
-    try:
-        with hold_folder(folder, purpose):
-            yield
-    finally:
-        for each in made:
-            with suppress(OSError):  # something was written there
-                each.rmdir()
 
 
 _composed = False  # whether the words on the command line made a configuration
@@ -52,6 +31,7 @@ def _run(cfg) -> None:
     from omegaconf.errors import OmegaConfBaseException
 
     from joyvasa.io.files import expanded, out_of_files
+    from joyvasa.io.lock import hold_folder
     from joyvasa.markup import shown
     from preprocess.config import check_taken
     from preprocess.report import NothingImported
@@ -68,7 +48,9 @@ def _run(cfg) -> None:
         source = instantiate(cfg.source, seed=cfg.seed)
         # Workers, Ray's and SLURM's jobs included, work for this process: one holder for all of them.
         purpose = f"python -m preprocess {' '.join(words)}"
-        with _held(expanded(cfg.output or cfg.input), purpose, create=cfg.output is not None):
+        folder = expanded(cfg.output or cfg.input)
+        absent = cfg.output is None and not folder.is_dir()  # the source says so
+        with nullcontext() if absent else hold_folder(folder, purpose):
             dataset = source(cfg.output)
     except KeyboardInterrupt:
         print("stopped; type the same command again to go on", file=sys.stderr)

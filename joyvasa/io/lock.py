@@ -24,7 +24,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -77,6 +77,9 @@ class FolderHeldError(OSError):
 def hold_folder(folder: Path | str, purpose: str) -> Iterator[None]:
     """Hold `folder` for this process while the body runs; the folder is made where it is missing.
 
+    A folder that was made for this and is still empty at the end is removed: what was refused before it began leaves
+    nothing.
+
     Args:
         folder: what is held. Its subfolders are not held by themselves.
         purpose: what the holder does there, in a word or two ("training"), for the message of the one that is refused.
@@ -85,6 +88,7 @@ def hold_folder(folder: Path | str, purpose: str) -> Iterator[None]:
         FolderHeldError: another process holds it; the message says which, where and since when.
     """
     folder = Path(folder)
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK_NAME
     descriptor = _acquire(path)
@@ -102,6 +106,9 @@ def hold_folder(folder: Path | str, purpose: str) -> Iterator[None]:
             path.unlink(missing_ok=True)  # while it is still locked: nobody else has it as theirs
             _held.discard(descriptor)
             os.close(descriptor)
+            for each in made:  # from the innermost outwards
+                with suppress(OSError):  # something was written there
+                    each.rmdir()
 
 
 def find_holder(folder: Path | str) -> Holder | None:

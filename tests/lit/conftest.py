@@ -26,7 +26,8 @@ ROOT = Path(__file__).resolve().parents[2]
 ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 # 8 clips x 4 windows in batches of 4: an epoch is 8 steps. Dropout, so that the global random numbers matter too.
 TINY = (
-    "data=shards", "data.window=16", "data.history=5", "data.batch_size=4", "data.windows_per_clip=4", "data.buffer=8",
+    "task=train", "data=shards", "data.window=16", "data.history=5", "data.batch_size=4", "data.windows_per_clip=4",
+    "data.buffer=8",
     "data.num_workers=0", "generation.window=16", "generation.history=5", "generation.overlap=2", "encoder.width=8",
     "encoder.bands=16", "encoder.blocks=1", "encoder.kernel=3", "denoiser.width=16", "denoiser.depth=1",
     "denoiser.heads=2", "denoiser.kernel=3", "denoiser.dropout=0.1", "optim.schedule.warmup_steps=3",

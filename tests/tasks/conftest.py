@@ -39,9 +39,11 @@ def home(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def run(home, capsys, monkeypatch) -> Callable[..., Done]:
-    """`python run.py WORDS` in `home`, in this process."""
+    """`python run.py WORDS` in `home`, in this process; task=train where the words name neither task nor experiment."""
 
     def command(*words: str) -> Done:
+        if not any(word.startswith(("task=", "experiment=")) for word in words):
+            words = ("task=train", *words)
         monkeypatch.chdir(home)
         monkeypatch.setattr(sys, "argv", ["run.py", *words])
         capsys.readouterr()
