@@ -105,7 +105,7 @@ def _by_ffmpeg(path: Path, clocks: list[Clock]) -> AudioFacts:
         tracks = audio_tracks(container)
         stated = _stated_seconds(container)
     if not tracks:
-        raise NoSound(f"{path}: no sound track (it reads as {described}); give a file with a voice")
+        raise NoSound(f"{path}: no sound track (it reads as {described}); give a file that has one")
     first = max(tracks, key=lambda track: track.is_default)
     passed: list[str] = []
     faults: list[ValueError] = []

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, UnidentifiedImageError
 
 from joyvasa.io.files import PICTURE_ENDINGS
 from joyvasa.io.kinds import is_heic
@@ -116,7 +116,9 @@ def _opened(file, path: Path) -> Image.Image:
         raise ValueError(f"{path}: {error} (expected at most {MOST_PIXELS:,} pixels); scale it down first") from error
     except DECODER_ERRORS as error:
         endings = ", ".join(ending[1:] for ending in PICTURE_ENDINGS)
-        raise ValueError(f"{path}: not a picture, or damaged ({error}); expected one of {endings}") from error
+        # Pillow's own sentence names the open file as Python shows it, which tells a user nothing.
+        reason = "" if isinstance(error, UnidentifiedImageError) else f" ({error})"
+        raise ValueError(f"{path}: not a picture, or damaged{reason}; expected one of {endings}") from error
 
 
 def _check_size(image: Image.Image, path: Path) -> None:

@@ -217,7 +217,7 @@ def state_tensors(
     module: pl.LightningModule, average: dict[str, Tensor], optimizers: Sequence[torch.optim.Optimizer]
 ) -> list[tuple[str, Tensor]]:
     """All that a checkpoint holds of the model, with names for messages."""
-    named = [(f"weight {name}", value) for name, value in module.state_dict().items()]
+    named = [(f"weight {name}", value) for name, value in module.state_dict().items() if not _is_bound(name)]
     named += [(f"moving average {name}", value) for name, value in average.items()]
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     for optimizer in optimizers:
@@ -230,7 +230,9 @@ def state_tensors(
 
 def checkpoint_tensors(checkpoint: dict) -> list[tuple[str, Tensor]]:
     """The same of a checkpoint that is about to be written."""
-    named = [(f"weight {name}", value) for name, value in checkpoint.get("state_dict", {}).items()]
+    named = [
+        (f"weight {name}", value) for name, value in checkpoint.get("state_dict", {}).items() if not _is_bound(name)
+    ]
     average = checkpoint.get("callbacks", {}).get("EMA", {}).get("average", {})
     named += [(f"moving average {name}", value) for name, value in average.items()]
     for state in checkpoint.get("optimizer_states", []):
@@ -239,6 +241,11 @@ def checkpoint_tensors(checkpoint: dict) -> list[tuple[str, Tensor]]:
                 if isinstance(value, Tensor):
                     named.append((f"optimizer's {key} of parameter {number}", value))
     return named
+
+
+def _is_bound(name: str) -> bool:
+    """Whether a buffer holds bounds of a normaliser, which are infinite where nothing is clipped."""
+    return name.endswith(("normaliser.low", "normaliser.high"))
 
 
 def _trained(module: pl.LightningModule) -> dict[str, Tensor]:

@@ -127,7 +127,7 @@ def _got(found: Any) -> Any:
 
 
 def animate(cfg: DictConfig, overrides: list[str]) -> int:
-    """Needs `image=`, `audio=` and `out=`; every image with every voice. Exit code 1 when no film was made."""
+    """Needs `image=`, `audio=` and `out=`; every image with every voice. Exit code 1 where a film failed."""
     images = find_files(cfg.image, "image", "picture or video", PICTURE_ENDINGS + FILM_ENDINGS)
     voices = find_files(cfg.audio, "audio", "sound", SOUND_ENDINGS + FILM_ENDINGS)
     if cfg.out is None:
@@ -155,11 +155,18 @@ def animate(cfg: DictConfig, overrides: list[str]) -> int:
             made.append(film)
             _report(film)
     if len(pairs) > 1:
-        write_json(pairs[0].out.parent / "films.json", {"made": [film.facts for film in made], "failed": failed})
+        records = [_record(film) for film in made]
+        write_json(pairs[0].out.parent / "films.json", {"made": records, "failed": failed})
         print(
             f"{len(made)} of {len(pairs)} films made" + (f"; failed: {printable(', '.join(failed))}" if failed else "")
         )
-    return 0 if made else 1
+    return 1 if failed else 0
+
+
+def _record(film: Made) -> dict[str, Any]:
+    """What films.json says of a video: its name, length and notes beside its facts."""
+    named = {"film": film.path.name, "frames": film.frames, "seconds": float(film.frames / film.fps)}
+    return named | film.facts | {"notes": list(film.notes)}
 
 
 def frames_of(pairs: list[Pair], max_frames: int | None) -> dict[str, float | None]:

@@ -73,10 +73,11 @@ def test_a_film_has_the_voice_s_length_and_says_what_made_it(animate, photo, tra
 
 def test_every_pair_is_made_and_a_broken_photo_named(animate, things, tmp_path):
     done = animate(f"image={things / 'photos'}", f"out={tmp_path}", "max_frames=3")
-    assert done.code == 0, done.err
+    assert done.code == 1, "a script can tell that one failed"
     assert probe_video(tmp_path / "Käse, [1] a b_voice.mp4").frames == 3
     listed = json.loads((tmp_path / "films.json").read_text())
-    assert len(listed["made"]) == 1 and "broken.jpg" in listed["failed"]["broken_voice.mp4"]
+    assert [(each["film"], each["frames"]) for each in listed["made"]] == [("Käse, [1] a b_voice.mp4", 3)]
+    assert "broken.jpg" in listed["failed"]["broken_voice.mp4"]
     assert "1 of 2 films made; failed: broken_voice.mp4" in done.out
     assert sorted(path.name for path in tmp_path.iterdir()) == ["Käse, [1] a b_voice.mp4", "films.json"]
 

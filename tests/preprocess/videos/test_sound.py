@@ -92,7 +92,9 @@ def test_bad_sound_is_told_by_kind(tmp_path):
 def test_a_full_disk_is_an_error_of_the_machine_not_of_the_film(tmp_path, monkeypatch):
     path = film(tmp_path / "a.mp4", np.random.default_rng(0).uniform(-0.5, 0.5, 2 * RATE).astype(np.float32))
     monkeypatch.setattr("joyvasa.io.flac.FULL_BYTES", float("inf"))
-    (tmp_path / "a.flac.tmp").symlink_to("/dev/full")
+    full = tmp_path / "full"
+    full.symlink_to("/dev/full")
+    monkeypatch.setattr("joyvasa.io.files.temporary_beside", lambda path: full)
     with pytest.raises(OSError, match="no room") as caught:
         write_sound(path, tmp_path / "a.flac", 2.0)
     assert caught.value.errno == errno.ENOSPC and str(tmp_path / "a.flac") in str(caught.value)
