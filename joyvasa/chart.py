@@ -144,11 +144,14 @@ class Bound:
     label: str
 
 
-def histogram(name: str, groups: Sequence[tuple[str, Sequence[float]]], bounds: Sequence[Bound] = ()) -> str:
+def histogram(
+    name: str, groups: Sequence[tuple[str, Sequence[float]]], bounds: Sequence[Bound] = (), *, least_span: float = 0.0
+) -> str:
     """How often each value came up. groups: (what they are called, values), drawn one on top of the other in bars of
     the classes bar0, bar1, ...; values that are not finite are left out and counted beside the others.
 
-    A bound too far from all values to be drawn in scale stands at the edge with an arrow.
+    A bound too far from all values to be drawn in scale stands at the edge with an arrow. least_span: of the axis, so
+    that values which hardly differ are not magnified to the whole of it.
     """
     finite = [[value for value in values if math.isfinite(value)] for _, values in groups]
     left_out = sum(len(values) for _, values in groups) - sum(map(len, finite))
@@ -157,7 +160,8 @@ def histogram(name: str, groups: Sequence[tuple[str, Sequence[float]]], bounds: 
     parts.append(f'<text x="{WIDTH - RIGHT}" y="15" class="last">{told}</text>')
     if not any(finite):
         return _svg("".join(parts), name, [])
-    low, width, bins = _bins([value for values in finite for value in values], [bound.value for bound in bounds])
+    every_value = [value for values in finite for value in values]
+    low, width, bins = _bins(every_value, [bound.value for bound in bounds], least_span)
     counts = [_counted(values, low, width, bins) for values in finite]
     tallest = max(map(sum, zip(*counts, strict=True)))
     parts += _frame(low, width, bins, tallest) + _bars([called for called, _ in groups], counts, low, width, tallest)
@@ -165,15 +169,20 @@ def histogram(name: str, groups: Sequence[tuple[str, Sequence[float]]], bounds: 
     return _svg("".join(parts), name, [])
 
 
-def _bins(values: Sequence[float], bounds: Sequence[float]) -> tuple[float, float, int]:
+def _bins(values: Sequence[float], bounds: Sequence[float], least_span: float) -> tuple[float, float, int]:
     """Start, width and number of bars, edges at multiples of the width. Bounds are within, unless they would press the
     values into a few bars: those farther away than three times the values' span are not."""
     ordered = sorted(values)
     tail = math.floor(len(ordered) * TAIL)
     low, high = ordered[tail], ordered[-1 - tail]
-    reach = 3 * (high - low) or math.inf  # of equal values, where they lie is all there is to see
+    # Of values that hardly differ, where they lie among the bounds is all there is to see.
+    reach = math.inf if high - low <= least_span else 3 * (high - low)
     near = [bound for bound in bounds if low - reach <= bound <= high + reach]
     low, high = min([low, *near]), max([high, *near])
+    if low < high < low + least_span:  # of equal values one bar says all there is to see
+        middle = (low + high) / 2
+        low = middle - least_span / 2
+        high = middle + least_span / 2
     marks = ticks(low, low + (high - low or abs(high) or 1.0), BINS)
     width = marks[1] - marks[0]
     first = math.floor(low / width + 1e-9)

@@ -71,3 +71,9 @@ def test_a_far_bound_is_an_arrow_and_what_is_not_finite_is_counted():
     page = histogram("", [("name", [0.1, 0.2, -math.inf, math.nan])], [Bound(50.0, "at most 50")])
     assert "at most 50 →" in page and "2 · 2 not finite" in page
     assert "0 · 1 not finite" in histogram("", [("name", [math.inf])])
+
+
+def test_values_that_hardly_differ_keep_their_places():
+    values = [0.4445, 0.452, 0.4652, 0.5057, 0.5109]
+    svg = ElementTree.fromstring(histogram("", [("name", values)], [Bound(0.2, "0.2")], least_span=0.1))
+    assert sum(bars(svg, 0)) == len(values) and len(bars(svg, 0)) > 1

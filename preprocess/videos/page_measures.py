@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 from joyvasa.chart import Bound, histogram, number
 from preprocess.videos.page_facts import ClipRow, PageFacts, RejectRow
@@ -18,8 +16,8 @@ STYLE = """
 
 @dataclass(frozen=True)
 class Measure:
-    """A histogram: name of the measure, what is written over it, the fields of Filters that bound it. apart: values
-    that are less than this apart are drawn as equal ones: magnified to the whole axis they would look spread."""
+    """A histogram: name of the measure, what is written over it, the fields of Filters that bound it. apart: the
+    least span of the axis: values that hardly differ, magnified to the whole of it, would look spread."""
 
     name: str
     title: str
@@ -59,19 +57,10 @@ def _chart(measure: Measure, facts: PageFacts) -> str:
         return ""
     sides = (("at least", measure.low), ("at most", measure.high))
     bounds = [(side, getattr(facts.filters, name)) for side, name in sides if name]
-    drawn = histogram(measure.title, lumped(groups, measure.apart), [Bound(at, "") for _, at in bounds])
+    limits = [Bound(at, "") for _, at in bounds]
+    drawn = histogram(measure.title, groups, limits, least_span=measure.apart)
     told = ", ".join(f"{side} {number(at)}" for side, at in bounds)
     return f'<div class="measure">{drawn}<p>{told}</p></div>'
-
-
-def lumped(groups: Sequence[tuple[str, Sequence[float]]], apart: float) -> list[tuple[str, list[float]]]:
-    """The groups, all their values at the median where they are less than `apart` from one another: of equal values a
-    histogram's axis reaches to the thresholds."""
-    finite = [value for _, values in groups for value in values if math.isfinite(value)]
-    if not finite or max(finite) - min(finite) >= apart:
-        return [(name, list(values)) for name, values in groups]
-    middle = median(finite)
-    return [(name, [middle if math.isfinite(value) else value for value in values]) for name, values in groups]
 
 
 def _values(rows: Sequence[ClipRow] | Sequence[RejectRow], measure: Measure) -> list[float]:
