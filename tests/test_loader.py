@@ -276,9 +276,10 @@ def test_too_little_shared_memory_is_told_before_a_worker_starts_and_by_a_worker
 
 @pytest.mark.parametrize("number, fact", [(signal.SIGKILL, "lower data.num_workers"), (signal.SIGBUS, "/dev/shm")])
 def test_a_worker_that_is_killed_is_named_with_its_signal(loader, number, fact):
+    others = multiprocessing.active_children()
     batches = iter(loader(num_workers=2, windows_per_clip=200))
     next(batches)
-    worker = multiprocessing.active_children()[0]
+    worker = next(process for process in multiprocessing.active_children() if process not in others)
     os.kill(worker.pid, number)
     with pytest.raises(WorkerError, match=f"data worker {worker.pid} was killed .{number.name}.*{fact}"):
         list(batches)

@@ -189,14 +189,18 @@ def explain_death(error: BaseException) -> WorkerError | None:
     broken = isinstance(error, (ConnectionError, EOFError, FileNotFoundError))
     if not told and not broken:
         return None
+    named = {int(number) for number in re.findall(r"[0-9]+", str(error))} if told else set()
     deadline = time.monotonic() + REAP_SECONDS
     while True:
         for process in _started:
-            if process.exitcode not in _ENDED:
+            if process.exitcode not in _ENDED and (not named or process.pid in named):
                 return WorkerError(f"data worker {process.pid} {_ended(process.exitcode)}")
         if told or time.monotonic() > deadline:
             break
-        time.sleep(0.01)  # its connections close a moment before the process itself has ended
+        try:
+            time.sleep(0.01)  # its connections close a moment before the process itself has ended
+        except RuntimeError as again:  # PyTorch's handler of SIGCHLD, which raises wherever the main thread is
+            return explain_death(again)
     return WorkerError(" ".join(str(error).split())) if told else None
 
 

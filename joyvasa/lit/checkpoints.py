@@ -23,7 +23,12 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes under a temporary name, flushes to disk, renames: a full disk or a kill leaves the previous file whole.
 
     What holds NaN or infinity is not written at all, so that it never takes the place of a good checkpoint.
+    `by_design`: names of buffers that may.
     """
+
+    def __init__(self, by_design: frozenset[str] = frozenset()):
+        super().__init__()
+        self.by_design = by_design
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path, storage_options=None) -> None:
         """Write `checkpoint` to `path`.
@@ -32,7 +37,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             NotFiniteError: a weight, moving average or optimizer state is not finite; names the first ones.
             OSError: the file could not be written.
         """
-        broken = not_finite(checkpoint_tensors(checkpoint))
+        broken = not_finite(checkpoint_tensors(checkpoint, self.by_design))
         if broken:
             what = f"step {checkpoint.get('global_step')}: {path} is not written; not finite: {listed(broken)}"
             raise NotFiniteError(what, everywhere=False)

@@ -83,10 +83,16 @@ class Finite(pl.Callback):
         self._before: tuple[list[str], Tensor] | None = None  # weights of the step before, for the message
         self._skipped = self._skipped_in_a_row = 0
         self._in_validation: str | None = None
+        self._by_design: frozenset[str] = frozenset()
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Before a checkpoint is loaded: what is infinite now is so by design."""
+        self._by_design = infinite_by_design(pl_module)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Refuse a resumed state that is broken already; an earlier version wrote such checkpoints."""
-        broken = not_finite(state_tensors(pl_module, _average(trainer), trainer.optimizers))
+        named = state_tensors(pl_module, _average(trainer), trainer.optimizers, self._by_design)
+        broken = not_finite(named)
         if broken:
             raise NotFiniteError(
                 f"the state that training begins with is not finite: {listed(broken)}. "
@@ -213,11 +219,20 @@ def settle(trainer: pl.Trainer) -> None:
             callback.settle(trainer)
 
 
+def infinite_by_design(module: torch.nn.Module) -> frozenset[str]:
+    """Buffers of a model as it was built that are not finite, like the bounds of a normaliser that has none."""
+    return frozenset(not_finite(module.named_buffers()))
+
+
 def state_tensors(
-    module: pl.LightningModule, average: dict[str, Tensor], optimizers: Sequence[torch.optim.Optimizer]
+    module: pl.LightningModule,
+    average: dict[str, Tensor],
+    optimizers: Sequence[torch.optim.Optimizer],
+    by_design: frozenset[str],
 ) -> list[tuple[str, Tensor]]:
-    """All that a checkpoint holds of the model, with names for messages."""
-    named = [(f"weight {name}", value) for name, value in module.state_dict().items() if not _is_bound(name)]
+    """All that a checkpoint holds of the model but the buffers `by_design`, with names for messages."""
+    state = module.state_dict()
+    named = [(f"weight {name}", value) for name, value in state.items() if name not in by_design]
     named += [(f"moving average {name}", value) for name, value in average.items()]
     names = {id(parameter): name for name, parameter in module.named_parameters()}
     for optimizer in optimizers:
@@ -228,11 +243,10 @@ def state_tensors(
     return named
 
 
-def checkpoint_tensors(checkpoint: dict) -> list[tuple[str, Tensor]]:
+def checkpoint_tensors(checkpoint: dict, by_design: frozenset[str] = frozenset()) -> list[tuple[str, Tensor]]:
     """The same of a checkpoint that is about to be written."""
-    named = [
-        (f"weight {name}", value) for name, value in checkpoint.get("state_dict", {}).items() if not _is_bound(name)
-    ]
+    state = checkpoint.get("state_dict", {})
+    named = [(f"weight {name}", value) for name, value in state.items() if name not in by_design]
     average = checkpoint.get("callbacks", {}).get("EMA", {}).get("average", {})
     named += [(f"moving average {name}", value) for name, value in average.items()]
     for state in checkpoint.get("optimizer_states", []):
@@ -241,11 +255,6 @@ def checkpoint_tensors(checkpoint: dict) -> list[tuple[str, Tensor]]:
                 if isinstance(value, Tensor):
                     named.append((f"optimizer's {key} of parameter {number}", value))
     return named
-
-
-def _is_bound(name: str) -> bool:
-    """Whether a buffer holds bounds of a normaliser, which are infinite where nothing is clipped."""
-    return name.endswith(("normaliser.low", "normaliser.high"))
 
 
 def _trained(module: pl.LightningModule) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from joyvasa.data.workers import explain_death, forget_workers
 from joyvasa.lit.checkpoints import AtomicCheckpointIO, find_checkpoint, read_checkpoint
 from joyvasa.lit.data_module import MotionData
 from joyvasa.lit.distributed import is_rank_zero, rank_zero_first
+from joyvasa.lit.finite import infinite_by_design
 from joyvasa.lit.module import MotionModule
 from joyvasa.lit.provenance import provenance
 from joyvasa.lit.run_logger import RunLogger
@@ -90,22 +91,28 @@ def fit_run(cfg: DictConfig, check: Check, build: Build, conclude: Conclude) -> 
         dataset = prepare_dataset(cfg)
     resume = find_resume(cfg)
     folder = choose_run_folder(cfg, resume)
-    with hold_run(folder):
+    cfg.paths.run = str(folder)
+    module = build(cfg, dataset.stats)
+    data = build_data(cfg, dataset, module)
+    with hold_run(folder):  # it makes the folder: what does not fit has been refused before
         check_run_folder(folder, cfg, resume)
         if resume:
             check_steps(cfg, resume, read_checkpoint(resume)["global_step"])
-        cfg.paths.run = str(folder)
-        return _fit_in(folder, cfg, dataset, resume, build, conclude)
+        return _fit_in(folder, cfg, module, data, resume, partial(conclude, cfg, dataset))
 
 
 def _fit_in(
-    folder: Path, cfg: DictConfig, dataset: DatasetInfo, resume: Path | None, build: Build, conclude: Conclude
+    folder: Path,
+    cfg: DictConfig,
+    module: MotionModule,
+    data: MotionData,
+    resume: Path | None,
+    conclude: Callable[[Path, Path, dict], dict],
 ) -> int:
     """Train in a run folder that this process holds; returns the exit code."""
     rank_zero = is_rank_zero()
+    dataset = data.dataset
     forget_workers()
-    module = build(cfg, dataset.stats)
-    data = build_data(cfg, dataset, module)
     if rank_zero:
         if resume:
             for line in told_changes(folder, cfg, read_checkpoint(resume)["global_step"]):
@@ -114,7 +121,7 @@ def _fit_in(
         dataset.stats.save(folder / "stats.safetensors")
         size = sum(p.numel() for p in module.parameters()) / 1e6
         print(f"{size:.2f} M parameters, {dataset.hours:.2f} h of motion, run folder {folder}", flush=True)
-    trainer = build_trainer(cfg, resume if rank_zero else None, dataset)
+    trainer = build_trainer(cfg, module, resume if rank_zero else None, dataset)
     started = time.monotonic()
     try:
         with shared_run_id(folder):
@@ -133,7 +140,7 @@ def _fit_in(
             raise
         raise better from error
     if trainer.is_global_zero:
-        _conclude_run(trainer, time.monotonic() - started, partial(conclude, cfg, dataset), folder)
+        _conclude_run(trainer, time.monotonic() - started, conclude, folder)
         if point_latest(folder):
             print(f"latest    {folder.parent / 'latest'}", flush=True)
     return 0
@@ -243,7 +250,7 @@ def build_data(cfg: DictConfig, dataset: DatasetInfo, module: MotionModule) -> M
     return MotionData(dataset=dataset, seed=cfg.seed, features=features, **how)
 
 
-def build_trainer(cfg: DictConfig, resume: Path | None, dataset: DatasetInfo) -> Trainer:
+def build_trainer(cfg: DictConfig, module: MotionModule, resume: Path | None, dataset: DatasetInfo) -> Trainer:
     """The Trainer with its loggers and callbacks; curves beyond the checkpoint `resume` are dropped."""
     loggers = list(instantiate(cfg.logger).values())
     for logger in loggers:
@@ -257,7 +264,8 @@ def build_trainer(cfg: DictConfig, resume: Path | None, dataset: DatasetInfo) ->
     for callback in callbacks:
         if isinstance(callback, SampleMetrics):
             callback.prepare(build_sampling(cfg), portrait(cfg), open_judge(cfg))
-    return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()])
+    writer = AtomicCheckpointIO(infinite_by_design(module))
+    return instantiate(cfg.trainer, callbacks=callbacks, logger=loggers, plugins=[writer])
 
 
 def _ours(loggers: Iterable[Logger]) -> list[RunLogger]:
