@@ -196,6 +196,8 @@ RANK = """
                     metric.update(features, real=real, video=f"v{number}")
     found = [{k: float(v) for k, v in metric.compute().items()} for metric in metrics]
     torch.save(found, f"{out}{rank}.pt")
+    torch.distributed.barrier()  # a rank that ends first would close the other's connections
+    torch.distributed.destroy_process_group()
 """
 
 

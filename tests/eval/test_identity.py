@@ -206,6 +206,8 @@ RANK = """
     if rank:
         empty.update(cosines)  # the other has no frame
     torch.save([{k: float(v) for k, v in each.compute().items()} for each in (even, empty)], f"{out}{rank}")
+    torch.distributed.barrier()  # a rank that ends first would close the other's connections
+    torch.distributed.destroy_process_group()
 """
 
 
