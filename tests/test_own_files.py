@@ -50,7 +50,7 @@ def copied(folder: Path, own: dict[str, str]) -> Path:
     return folder
 
 
-def tests_of(folder: Path, *words: str) -> subprocess.CompletedProcess:
+def run_tests(folder: Path, *words: str) -> subprocess.CompletedProcess:
     """pytest in a copy, which it imports in place of the project."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *words]
     environment = os.environ | {"PYTHONPATH": str(folder)}
@@ -61,7 +61,7 @@ def tests_of(folder: Path, *words: str) -> subprocess.CompletedProcess:
 
 @pytest.mark.slow
 def test_the_configuration_s_tests_pass_beside_a_user_s_files(tmp_path):
-    done = tests_of(copied(tmp_path, OWN), *CONFIG_TESTS)
+    done = run_tests(copied(tmp_path, OWN), *CONFIG_TESTS)
     assert done.returncode == 0, done.stdout[-5000:]
 
 
@@ -72,6 +72,6 @@ def test_the_same_experiments_are_trained_beside_a_user_s_files(tmp_path):
     (tmp_path / "without").mkdir()
     found = []
     for folder in (copied(tmp_path / "with", OWN), copied(tmp_path / "without", {})):
-        done = tests_of(folder, *words)
+        done = run_tests(folder, *words)
         found.append([line for line in done.stdout.splitlines() if "::" in line])
     assert found[0] and found[0] == found[1]
