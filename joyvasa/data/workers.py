@@ -225,8 +225,8 @@ def explain_death(error: BaseException) -> WorkerError | None:
     while True:
         for process in _started:
             if process.exitcode not in _ENDED and (not named or process.pid in named):
-                _started.remove(process)  # told once
                 abandon_dead()
+                forget_workers()  # told once
                 return WorkerError(f"data worker {process.pid} {_ended(process.exitcode)}")
         if told or time.monotonic() > deadline:
             break
