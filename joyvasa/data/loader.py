@@ -30,6 +30,7 @@ from joyvasa.data.workers import (
     SharedMemoryError,
     explain_death,
     outlive_signals,
+    remember,
     share,
     starting_workers,
     telling_stalls,
@@ -325,6 +326,7 @@ class WindowLoader:
             return
         with starting_workers():
             batches = iter(loader)
+        remember(batches)
         with telling_stalls(worker_pids()):
             try:
                 yield from self._counted(self._received(batches))

@@ -15,12 +15,14 @@ import resource
 import signal
 import threading
 import time
+import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 from torch import Tensor
+from torch.utils.data._utils import signal_handling
 
 SHARED_MEMORY = Path("/dev/shm")
 REAP_SECONDS = 1.0
@@ -29,6 +31,7 @@ STALL_SECONDS = 60.0  # a wait that long is told, with what the workers do
 _TORCH_SAYS = re.compile(r"DataLoader worker \(pid")
 _STATES = {"R": "running", "S": "waiting", "D": "waiting for a disk", "T": "stopped", "t": "stopped", "Z": "ended"}
 
+_iterators: weakref.WeakSet = weakref.WeakSet()
 _ENDED = (None, 0, -signal.SIGTERM, -signal.SIGALRM)  # it runs, or was ended by the training
 _started: list[BaseProcess] = []  # kept after they have ended: PyTorch throws its own away before anyone asks why
 
@@ -159,6 +162,34 @@ def starting_workers() -> Iterator[None]:
         multiprocessing.util.Finalize(None, _kill_workers, exitpriority=100)
 
 
+def remember(iterator: Iterator) -> None:
+    """An iterator of a DataLoader with workers, so that `abandon_dead` finds it."""
+    _iterators.add(iterator)
+
+
+def abandon_dead() -> None:
+    """Let no one wait for workers of which one was killed.
+
+    PyTorch's shut-down takes a lock that all of them share; a worker that was killed with it in its hands has it for
+    ever. Uses private names of PyTorch's iterator, as of 2.13.
+    """
+    for iterator in list(_iterators):
+        if all(process.exitcode in _ENDED for process in iterator._workers):
+            continue
+        _iterators.discard(iterator)
+        if iterator._worker_pids_set:
+            iterator._worker_pids_set = False
+            signal_handling._remove_worker_pids(id(iterator))  # the rest is killed here: not worth an error each
+        iterator._shutdown = True
+        for queue in iterator._index_queues:
+            queue.cancel_join_thread()
+        for process in iterator._workers:
+            if process.exitcode is None:
+                process.kill()
+                if process in _started:
+                    _started.remove(process)  # it did not die by itself
+
+
 def _kill_workers() -> None:
     """At the end of the process: an exception that is still held keeps workers alive, and they only read."""
     if threading.current_thread() is threading.main_thread():
@@ -194,6 +225,8 @@ def explain_death(error: BaseException) -> WorkerError | None:
     while True:
         for process in _started:
             if process.exitcode not in _ENDED and (not named or process.pid in named):
+                abandon_dead()
+                forget_workers()  # told once
                 return WorkerError(f"data worker {process.pid} {_ended(process.exitcode)}")
         if told or time.monotonic() > deadline:
             break

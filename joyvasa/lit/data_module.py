@@ -10,7 +10,7 @@ from joyvasa.data.feature_groups import FeatureGroup
 from joyvasa.data.loader import WindowLoader
 from joyvasa.data.shards import DatasetInfo
 from joyvasa.data.windows import WindowSpec
-from joyvasa.data.workers import require_room
+from joyvasa.data.workers import abandon_dead, require_room
 
 
 class MotionData(pl.LightningDataModule):
@@ -62,6 +62,10 @@ class MotionData(pl.LightningDataModule):
         if self.trainer.enable_validation:
             needed += self._validation.shared_bytes()
         require_room(needed * self.trainer.num_devices)
+
+    def on_exception(self, exception: BaseException) -> None:
+        """Before Lightning throws the loaders away, which waits for their workers."""
+        abandon_dead()
 
     def train_dataloader(self) -> WindowLoader:
         return self._training
