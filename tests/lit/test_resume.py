@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import torch
 
+from tests.waiting import HANGS_SECONDS
+
+DRIVER = Path(__file__).with_name("driver.py")
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(DRIVER.parents[2])}
 STEPS = 34  # four epochs of 8 steps and a piece
 
 
@@ -182,21 +191,42 @@ def test_auto_begins_anew_where_there_is_nothing_and_a_missing_run_is_an_error(t
         fit(tmp_path, "resume=nowhere")
 
 
+@pytest.fixture
+def broken_run(tiny_args, tmp_path) -> Callable[..., tuple[int, str]]:
+    """(runs folder, *overrides) -> exit code and output of a tiny run in its own process. Workers that it leaves behind
+    when it is killed are not waited for, and are ended with the test."""
+    groups = []
+
+    def run(runs: Path, *overrides: str) -> tuple[int, str]:
+        log = tmp_path / f"{len(groups)}.log"
+        with open(log, "wb") as out:
+            command = [sys.executable, str(DRIVER), *tiny_args(runs, *overrides)]
+            process = subprocess.Popen(command, env=ENVIRONMENT, stdout=out, stderr=out, start_new_session=True)
+        groups.append(process.pid)
+        return process.wait(timeout=HANGS_SECONDS), log.read_text()
+
+    yield run
+    for group in groups:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
+
+
 @pytest.mark.torture
 @pytest.mark.parametrize("workers", [0, 2])
-def test_killed_five_times_anywhere(workers, tmp_path, launch, curve, state):
+def test_killed_five_times_anywhere(workers, tmp_path, broken_run, curve, state):
     """SIGKILL at random moments of a run that saves every 3 steps; in the end it is the uninterrupted one."""
     kills, steps = 5, 170
     how = (f"trainer.max_steps={steps}", "optim.schedule.total_steps=200", f"data.num_workers={workers}")
     how += ("callbacks.checkpoints.every_steps=3", "resume=auto")
     killed, whole = tmp_path / "killed", tmp_path / "whole"
-    assert launch(whole, *how).returncode == 0
+    assert broken_run(whole, *how)[0] == 0
     rng = random.Random(workers)
     for number in range(kills):
         settings = {"_target_": "driver.SignalWithin", "number": signal.SIGKILL.value, "share": rng.uniform(0, 2)}
         settings["step"] = steps * (number + 1) // (kills + 1) + rng.randint(-3, 3)
-        done = launch(killed, *how, *(f"+callbacks.signal.{key}={value}" for key, value in settings.items()))
-        assert done.returncode == -signal.SIGKILL, f"it ended by itself before kill {number}:\n{done.stderr}"
-    assert launch(killed, *how).returncode == 0
+        code, said = broken_run(killed, *how, *(f"+callbacks.signal.{key}={value}" for key, value in settings.items()))
+        assert code == -signal.SIGKILL, f"it ended by itself before kill {number}:\n{said}"
+    code, said = broken_run(killed, *how)
+    assert code == 0, said
     assert curve(killed / "train" / "a") == curve(whole / "train" / "a")
     same(state(killed / "train" / "a"), state(whole / "train" / "a"))
