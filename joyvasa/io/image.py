@@ -32,6 +32,8 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }  # EXIF orientation -> what undoes it
+# Pillow's names of the formats that are read. No others: for EPS, Pillow would run Ghostscript on whatever is uploaded.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "AVIF", "HEIF")
 GREY, COLOUR, ALPHA = ("1", "L", "LA", "La", "I;16"), ("P", "PA", "RGB", "YCbCr", "CMYK"), ("RGBA", "RGBa", "RGBX")
 
 
@@ -108,10 +110,12 @@ def _open_heic_by_pillow(path: Path) -> None:
 
 def _opened(file, path: Path) -> Image.Image:
     """Header only. A file that opens has a known format and a size."""
+    Image.init()
+    known = [name for name in FORMATS if name in Image.OPEN]  # AVIF and HEIF depend on what is installed
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # `_check_size` has a limit of its own
-            return Image.open(file)
+            return Image.open(file, formats=known)
     except Image.DecompressionBombError as error:
         raise ValueError(f"{path}: {error} (expected at most {MOST_PIXELS:,} pixels); scale it down first") from error
     except DECODER_ERRORS as error:

@@ -87,7 +87,7 @@ def hold_folder(folder: Path | str, purpose: str) -> Iterator[None]:
     Raises:
         FolderHeldError: another process holds it; the message says which, where and since when.
     """
-    folder = Path(folder)
+    folder = Path(folder).absolute()  # the body may change the working directory
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / LOCK_NAME
@@ -103,7 +103,8 @@ def hold_folder(folder: Path | str, purpose: str) -> Iterator[None]:
     finally:
         ended.set()
         if descriptor in _held:  # not so in a forked process
-            path.unlink(missing_ok=True)  # while it is still locked: nobody else has it as theirs
+            if _is_at(descriptor, path):  # not so where the folder was moved, and another process holds a new one
+                path.unlink(missing_ok=True)  # while it is still locked: nobody else has it as theirs
             _held.discard(descriptor)
             os.close(descriptor)
             for each in made:  # from the innermost outwards

@@ -162,3 +162,11 @@ def test_a_small_file_of_too_many_pixels_is_refused_before_decoding(tmp_path, si
     assert side * side > MOST_PIXELS
     (tmp_path / "bomb.png").write_bytes(png(side, side, 8, 0, np.zeros((1, 1), np.uint8)))
     assert f"{MOST_PIXELS:,}" in error_of(tmp_path / "bomb.png")
+
+
+def test_no_program_is_run_for_a_file_called_a_picture(tmp_path):
+    """Pillow hands PostScript to Ghostscript, whatever the file is called."""
+    path = tmp_path / "photo.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 64\n%%EndComments\nshowpage\n%%EOF\n")
+    with pytest.raises(ValueError, match="photo.jpg: not a picture"):
+        read_picture(path, 512)

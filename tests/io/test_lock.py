@@ -96,3 +96,20 @@ def test_a_lock_of_another_machine_holds_while_somebody_touches_it(alive, tmp_pa
         ended.set()
         if alive:
             toucher.join()
+
+
+def test_a_holder_removes_no_lock_but_its_own(tmp_path, monkeypatch):
+    """Neither where its folder was moved and another process holds a new one of that name, nor behind a chdir."""
+    folder = tmp_path / "run"
+    with hold_folder(folder, "first"):
+        folder.rename(tmp_path / "moved")
+        folder.mkdir()
+        (folder / LOCK_NAME).write_text("of another process")
+    assert (folder / LOCK_NAME).read_text() == "of another process"
+    monkeypatch.chdir(tmp_path)
+    with hold_folder("relative", "second"):
+        elsewhere = tmp_path / "elsewhere" / "relative"
+        elsewhere.mkdir(parents=True)
+        (elsewhere / LOCK_NAME).write_text("of another process")
+        monkeypatch.chdir(elsewhere.parent)
+    assert (elsewhere / LOCK_NAME).exists() and not (tmp_path / "relative").exists()
